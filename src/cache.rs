@@ -1,0 +1,115 @@
+//! What neighbours said, remembered for a bounded time: good and bad answers apart, misses coalesced.
+
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::time::Duration;
+use std::time::Instant;
+
+use moka::Expiry;
+use moka::future::Cache;
+
+use crate::telemetry::metrics::Metrics;
+
+/// An answer worth remembering.
+pub trait Answer: Clone + Send + Sync + 'static {
+    /// Returns when it was asked for.
+    fn since(&self) -> Instant;
+
+    /// Returns how long it may be remembered from now on.
+    fn lasts(&self) -> Duration;
+}
+
+/// A failure to answer.
+pub trait Failure: Clone + Send + Sync + 'static {
+    /// Tells whether the neighbour itself said no; an outage is not remembered.
+    fn is_final(&self) -> bool;
+}
+
+/// The bounds of a cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// How many good answers are kept; a quarter as many bad ones.
+    pub entries: u64,
+    /// How long a bad answer is kept.
+    pub negative: Duration,
+}
+
+/// A cache whose bad answers can not push good ones out; cloning shares it.
+#[derive(Clone)]
+pub struct Remembered<K, V, E> {
+    name: &'static str,
+    good: Cache<K, V>,
+    bad: Cache<K, (E, Instant)>,
+    metrics: Metrics,
+}
+
+/// Ends each entry when its answer says so.
+struct AsAnswered;
+
+impl<K, V, E> Remembered<K, V, E>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Answer,
+    E: Failure,
+{
+    /// Makes an empty cache; the name is its label in the metrics.
+    pub fn new(name: &'static str, bounds: &Bounds, metrics: Metrics) -> Self {
+        Self {
+            name,
+            good: Cache::builder().max_capacity(bounds.entries).expire_after(AsAnswered).build(),
+            bad: Cache::builder().max_capacity(bounds.entries / 4 + 1).time_to_live(bounds.negative).build(),
+            metrics,
+        }
+    }
+
+    /// Returns the remembered answer, or loads it once for all who ask at the same time.
+    ///
+    /// An answer asked for at a time that `holds` denies is loaded again. If the caller that loads goes away,
+    /// one of those who wait takes over.
+    ///
+    /// # Errors
+    /// Returns the failure that is remembered or that loading ended with.
+    pub async fn get_or_load(
+        &self,
+        key: K,
+        holds: impl Fn(Instant) -> bool,
+        load: impl Future<Output = Result<V, E>>,
+    ) -> Result<V, E> {
+        if let Some(answer) = self.good.get(&key).await {
+            if holds(answer.since()) {
+                self.metrics.cache(self.name, "hit");
+                return Ok(answer);
+            }
+            self.metrics.cache(self.name, "stale");
+            self.good.invalidate(&key).await;
+        } else if let Some((failure, since)) = self.bad.get(&key).await
+            && holds(since)
+        {
+            self.metrics.cache(self.name, "negative_hit");
+            return Err(failure);
+        } else {
+            self.metrics.cache(self.name, "miss");
+        }
+        let asked = Instant::now();
+        let loaded = self.good.try_get_with(key.clone(), load).await.map_err(|failure| (*failure).clone());
+        if let Err(failure) = &loaded
+            && failure.is_final()
+        {
+            self.bad.insert(key, (failure.clone(), asked)).await;
+        }
+        loaded
+    }
+}
+
+impl<K, V: Answer> Expiry<K, V> for AsAnswered {
+    fn expire_after_create(&self, _: &K, answer: &V, _: Instant) -> Option<Duration> {
+        Some(answer.lasts())
+    }
+}
+
+impl<K, V, E> fmt::Debug for Remembered<K, V, E> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Remembered").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,173 @@
+//! One request on its way, what is told of it, and its answer.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::Method;
+use http::Request;
+use http::Response;
+use http::StatusCode;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+
+use crate::body::Body;
+use crate::openstack::identity::ProjectId;
+use crate::openstack::identity::UserId;
+use crate::openstack::member::RequestedStatus;
+use crate::openstack::request_id::RequestId;
+use crate::openstack::target::MemberPath;
+use crate::refusal::Refusal;
+
+/// A request and its account.
+#[derive(Debug)]
+pub struct Call {
+    /// The head, as far as it may be forwarded.
+    pub head: Parts,
+    /// The body.
+    pub body: Body,
+    /// What is told of the request when it is done.
+    pub account: Box<Account>,
+}
+
+/// What the access log and the metrics tell of a request: one place, no secrets.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The id the request has in all services.
+    pub request_id: RequestId,
+    /// Who sent it.
+    pub peer: IpAddr,
+    /// The method as it came.
+    pub method: Method,
+    /// The target as it came; only the path is ever logged.
+    pub target: Option<PathAndQuery>,
+    /// Which way it took.
+    pub branch: Branch,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Why the gate answered itself, or would have.
+    pub refusal: Option<Refusal>,
+    /// The inside cause, for the operator.
+    pub cause: Option<Cow<'static, str>>,
+    /// The member the call names.
+    pub path: Option<MemberPath>,
+    /// Whose token it was.
+    pub user: Option<UserId>,
+    /// What the token is scoped to.
+    pub project: Option<ProjectId>,
+    /// The status the call asks for.
+    pub status: Option<RequestedStatus>,
+    /// How long ago Keystone vouched for the token.
+    pub token_age: Option<Duration>,
+    /// How long ago Glance told who owns the image.
+    pub ownership_age: Option<Duration>,
+    /// What the upstream answered.
+    pub upstream_status: Option<StatusCode>,
+}
+
+/// Which way a request takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Branch {
+    /// Not known yet, or never known.
+    Unrouted,
+    /// A call on one image member that is not a read or a removal.
+    MemberUpdate,
+    /// Anything else that is forwarded.
+    Passthrough,
+    /// `/healthcheck`, which the gate answers.
+    Healthcheck,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// No decision was made.
+    PassedThrough,
+    /// All checks passed at the edge.
+    Permitted,
+    /// The edge could not prove the last step and let Glance decide.
+    Asked,
+    /// The gate answered itself.
+    Refused,
+    /// The gate would have answered itself, but only observes.
+    WouldRefuse,
+}
+
+/// The answer to a call, with the call's account.
+#[derive(Debug)]
+pub struct Answer {
+    /// What goes back to the client.
+    pub response: Response<Body>,
+    /// What is told of the call.
+    pub account: Box<Account>,
+}
+
+/// A call that a check or the data path said no to. The call comes back, so that observing can forward it.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// The call as it was; its body may be lost.
+    pub call: Call,
+}
+
+impl Call {
+    /// Says no, with the inside cause for the log.
+    pub fn refuse(mut self, refusal: Refusal, cause: impl Into<Option<Cow<'static, str>>>) -> Box<Refused> {
+        self.account.cause = cause.into();
+        Box::new(Refused { refusal, call: self })
+    }
+
+    /// Turns the call into the request that is sent.
+    pub fn into_request(self) -> (Request<Body>, Box<Account>) {
+        (Request::from_parts(self.head, self.body), self.account)
+    }
+}
+
+impl Account {
+    /// Opens the account of a request.
+    pub fn new(request_id: RequestId, peer: IpAddr, head: &Parts) -> Self {
+        Self {
+            request_id,
+            peer,
+            method: head.method.clone(),
+            target: head.uri.path_and_query().cloned(),
+            branch: Branch::Unrouted,
+            verdict: Verdict::PassedThrough,
+            refusal: None,
+            cause: None,
+            path: None,
+            user: None,
+            project: None,
+            status: None,
+            token_age: None,
+            ownership_age: None,
+            upstream_status: None,
+        }
+    }
+}
+
+impl Branch {
+    /// Returns the label used in log and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unrouted => "unrouted",
+            Self::MemberUpdate => "member_update",
+            Self::Passthrough => "passthrough",
+            Self::Healthcheck => "healthcheck",
+        }
+    }
+}
+
+impl Verdict {
+    /// Returns the label used in log and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PassedThrough => "passed_through",
+            Self::Permitted => "permitted",
+            Self::Asked => "asked",
+            Self::Refused => "refused",
+            Self::WouldRefuse => "would_refuse",
+        }
+    }
+}

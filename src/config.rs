@@ -1,0 +1,116 @@
+//! One configuration: a section a component, all defaults, all mistakes at once.
+
+pub mod load;
+pub mod mistake;
+pub mod reader;
+pub mod sections;
+pub mod value;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::edge::overload;
+use crate::glance;
+use crate::keystone;
+use crate::member_update::decide::PolicyDefaults;
+use crate::member_update::decide::Profile;
+use crate::member_update::enforce::Enforcement;
+use crate::member_update::limit;
+use crate::member_update::validate;
+use crate::server;
+use crate::telemetry::log;
+use crate::upstream::balance;
+
+/// Everything an operator can set. `config/gate.toml` holds every key at its default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Which contract the gate keeps, and for Glance's which default policies.
+    pub profile: Profile,
+    /// Whether refusals of member updates are answered.
+    pub enforcement: Enforcement,
+    /// `[server]`: the listener for clients.
+    pub server: Server,
+    /// `[admin] listen`: the listener for operators.
+    pub admin_listen: SocketAddr,
+    /// `[log]`.
+    pub log: log::Config,
+    /// `[keystone_authtoken]`.
+    pub keystone: keystone::config::Config,
+    /// `[ownership]`.
+    pub ownership: glance::Config,
+    /// `[upstream]`.
+    pub upstream: balance::Config,
+    /// `[member_update] max_body, body_timeout`.
+    pub body: validate::Config,
+    /// `[member_update] max_in_flight, timeout`.
+    pub member_limit: limit::Config,
+    /// `[limits]`.
+    pub overload: overload::Config,
+}
+
+/// The section `[server]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Where clients connect to.
+    pub listen: SocketAddr,
+    /// How many worker threads; zero is one a core.
+    pub workers: usize,
+    /// The prefix Glance is served under, `""` for none.
+    pub mount: String,
+    /// Whose `X-Forwarded-*` and `Forwarded` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// While this file exists, `/healthcheck` answers 503.
+    pub healthcheck_disable_file: PathBuf,
+    /// How long a client may pause in a body.
+    pub client_idle_timeout: Duration,
+    /// How long a drain may take.
+    pub drain_timeout: Duration,
+    /// The bounds of a connection.
+    pub connection: server::Settings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            profile: Profile::Documented,
+            enforcement: Enforcement::Enforce,
+            server: Server::default(),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 9294)),
+            log: log::Config::default(),
+            keystone: keystone::config::Config::default(),
+            ownership: glance::Config::default(),
+            upstream: balance::Config::default(),
+            body: validate::Config::default(),
+            member_limit: limit::Config::default(),
+            overload: overload::Config::default(),
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 9292)),
+            workers: 0,
+            mount: String::new(),
+            trusted_proxies: Vec::new(),
+            healthcheck_disable_file: "/etc/glance-gate/healthcheck_disable".into(),
+            client_idle_timeout: Duration::from_secs(600),
+            drain_timeout: Duration::from_secs(30),
+            connection: server::Settings::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Returns the default policies of the Glance behind the gate, as far as the profile needs them.
+    pub fn policy_defaults(&self) -> PolicyDefaults {
+        match self.profile {
+            Profile::Documented => PolicyDefaults::New,
+            Profile::Glance(defaults) => defaults,
+        }
+    }
+}

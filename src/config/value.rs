@@ -1,0 +1,180 @@
+//! The values a key can have: words, numbers, durations and sizes with their units.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::de::DeValue;
+
+/// A value as it was written.
+#[derive(Clone, Copy, Debug)]
+pub enum Raw<'a> {
+    /// In the file.
+    Toml(&'a DeValue<'a>),
+    /// In the environment, where everything is text and lists are separated by commas.
+    Text(&'a str),
+}
+
+/// A size in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(pub usize);
+
+/// A type that a key can have.
+pub trait Value: Sized {
+    /// Tells how such a value is written.
+    const EXPECTED: &'static str;
+
+    /// Reads the value; nothing if it is not one.
+    fn read(raw: Raw<'_>) -> Option<Self>;
+}
+
+impl<'a> Raw<'a> {
+    fn text(self) -> Option<&'a str> {
+        match self {
+            Self::Toml(DeValue::String(text)) => Some(text),
+            Self::Text(text) => Some(text),
+            Self::Toml(_) => None,
+        }
+    }
+
+    fn integer(self) -> Option<u64> {
+        match self {
+            Self::Toml(DeValue::Integer(number)) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
+            Self::Text(text) => text.parse().ok(),
+            Self::Toml(_) => None,
+        }
+    }
+
+    fn list(self) -> Option<Vec<Raw<'a>>> {
+        match self {
+            Self::Toml(DeValue::Array(items)) => Some(items.iter().map(|item| Raw::Toml(item.get_ref())).collect()),
+            Self::Text(text) => {
+                Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Raw::Text).collect())
+            }
+            Self::Toml(_) => None,
+        }
+    }
+}
+
+impl Value for String {
+    const EXPECTED: &'static str = "a string, such as \"text\"";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        raw.text().map(str::to_owned)
+    }
+}
+
+impl Value for PathBuf {
+    const EXPECTED: &'static str = "a path, such as \"/etc/glance-gate/file\"";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        raw.text().map(Self::from)
+    }
+}
+
+impl Value for u64 {
+    const EXPECTED: &'static str = "a whole number, such as 100";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        raw.integer()
+    }
+}
+
+impl Value for u32 {
+    const EXPECTED: &'static str = "a whole number, such as 3";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        raw.integer()?.try_into().ok()
+    }
+}
+
+impl Value for usize {
+    const EXPECTED: &'static str = "a whole number, such as 100";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        raw.integer()?.try_into().ok()
+    }
+}
+
+impl Value for Duration {
+    const EXPECTED: &'static str = "a time with its unit, such as \"250ms\", \"30s\", \"10m\" or \"6h\"";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        let (number, unit) = split(raw.text()?)?;
+        let millis = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return None,
+        };
+        number.checked_mul(millis).map(Self::from_millis)
+    }
+}
+
+impl Value for ByteSize {
+    const EXPECTED: &'static str = "a size with its unit, such as \"512B\", \"64KiB\" or \"1MiB\"";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        let (number, unit) = split(raw.text()?)?;
+        let bytes = match unit {
+            "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            _ => return None,
+        };
+        number.checked_mul(bytes)?.try_into().ok().map(Self)
+    }
+}
+
+impl Value for SocketAddr {
+    const EXPECTED: &'static str = "an address with its port, such as \"127.0.0.1:9292\" or \"[::1]:9292\"";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        raw.text()?.parse().ok()
+    }
+}
+
+impl Value for IpNet {
+    const EXPECTED: &'static str = "a network, such as \"10.0.0.0/8\", or an address";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        let text = raw.text()?;
+        text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(Self::from))
+    }
+}
+
+impl<T: Value> Value for Vec<T> {
+    const EXPECTED: &'static str = "a list, such as [\"first\", \"second\"], of values that fit the key";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        raw.list()?.into_iter().map(T::read).collect()
+    }
+}
+
+/// Splits `30s` into its number and its unit.
+fn split(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    Some((number.parse().ok()?, unit.trim_start()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::ByteSize;
+    use super::Raw;
+    use super::Value;
+
+    #[test]
+    fn units_are_part_of_a_value() {
+        assert_eq!(Duration::read(Raw::Text("250ms")), Some(Duration::from_millis(250)));
+        assert_eq!(Duration::read(Raw::Text("6h")), Some(Duration::from_secs(21_600)));
+        assert_eq!(Duration::read(Raw::Text("5")), None);
+        assert_eq!(Duration::read(Raw::Text("-5s")), None);
+        assert_eq!(ByteSize::read(Raw::Text("64KiB")), Some(ByteSize(65_536)));
+        assert_eq!(ByteSize::read(Raw::Text("64kb")), None);
+    }
+}

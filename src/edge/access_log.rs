@@ -1,0 +1,57 @@
+//! The one line a request leaves in the log.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::call::Account;
+use crate::openstack::member::RequestedStatus;
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// How many bytes of its body went out.
+    pub bytes: u64,
+    /// Whether that was all of it.
+    pub whole: bool,
+    /// From the head of the request to here.
+    pub took: Duration,
+}
+
+/// Writes the line: no token, no body, no query.
+pub fn write(account: &Account, outcome: &Outcome) {
+    let path = account.path.as_ref();
+    tracing::info!(
+        target: "access",
+        request_id = %account.request_id,
+        peer.ip = %account.peer,
+        http.method = account.method.as_str(),
+        http.path = account.target.as_ref().map_or("", |target| target.path()),
+        http.status = outcome.status.as_u16(),
+        branch = account.branch.as_str(),
+        verdict = account.verdict.as_str(),
+        reason = account.refusal.map(crate::refusal::Refusal::reason),
+        cause = account.cause.as_deref(),
+        image.id = path.map(crate::openstack::target::MemberPath::image),
+        member.id = path.map(crate::openstack::target::MemberPath::member),
+        member.status = account.status.as_ref().map(|status| match status {
+            RequestedStatus::Known(status) => status.as_str(),
+            RequestedStatus::Unknown(_) => "unknown",
+        }),
+        project.id = account.project.as_ref().map(crate::openstack::identity::ProjectId::as_str),
+        user.id = account.user.as_ref().map(crate::openstack::identity::UserId::as_str),
+        token.age_ms = account.token_age.map(millis),
+        ownership.age_ms = account.ownership_age.map(millis),
+        upstream.status = account.upstream_status.map(|status| status.as_u16()),
+        bytes_out = outcome.bytes,
+        whole = outcome.whole,
+        duration_ms = outcome.took.as_secs_f64() * 1000.0,
+        "request"
+    );
+}
+
+fn millis(age: Duration) -> u64 {
+    u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
+}

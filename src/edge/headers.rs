@@ -1,0 +1,250 @@
+//! The header firewall: what is ambiguous is refused, what a client must not set is removed.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+
+use futures_util::future::Either;
+use futures_util::future::Ready;
+use futures_util::future::ready;
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::header;
+use ipnet::IpNet;
+use tower::Layer;
+use tower::Service;
+
+use crate::call::Answer;
+use crate::call::Call;
+use crate::call::Refused;
+use crate::refusal::Refusal;
+use crate::upstream::headers::HOP_BY_HOP;
+
+/// Puts [`Headers`] around a service.
+#[derive(Clone, Debug)]
+pub struct HeadersLayer {
+    trusted_proxies: Arc<[IpNet]>,
+}
+
+/// Lets only plain headers through.
+#[derive(Clone, Debug)]
+pub struct Headers<S> {
+    trusted_proxies: Arc<[IpNet]>,
+    inner: S,
+}
+
+/// Headers that say where a request came from or what it really is; only a trusted proxy may set the former.
+const FORWARDED: [&str; 7] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
+/// Headers that make some server run another request than the one that was checked.
+const REWRITING: [&str; 6] = [
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-forwarded-server",
+];
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+impl HeadersLayer {
+    /// Believes `X-Forwarded-*` and `Forwarded` of these peers only.
+    pub fn new(trusted_proxies: &[IpNet]) -> Self {
+        Self { trusted_proxies: trusted_proxies.into() }
+    }
+}
+
+impl<S> Layer<S> for HeadersLayer {
+    type Service = Headers<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Headers { trusted_proxies: self.trusted_proxies.clone(), inner }
+    }
+}
+
+impl<S> Service<Call> for Headers<S>
+where
+    S: Service<Call, Response = Answer, Error = Box<Refused>>,
+{
+    type Response = Answer;
+    type Error = Box<Refused>;
+    type Future = Either<S::Future, Ready<Result<Answer, Box<Refused>>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut call: Call) -> Self::Future {
+        if let Err((refusal, cause)) = inspect(&call.head.headers) {
+            return Either::Right(ready(Err(call.refuse(refusal, std::borrow::Cow::Borrowed(cause)))));
+        }
+        let peer = call.account.peer;
+        let is_trusted = self.trusted_proxies.iter().any(|net| net.contains(&peer));
+        clean(&mut call.head.headers, peer, is_trusted);
+        Either::Left(self.inner.call(call))
+    }
+}
+
+/// Refuses headers that two servers could read differently.
+fn inspect(headers: &HeaderMap) -> Result<(), (Refusal, &'static str)> {
+    if headers.keys().any(|name| name.as_str().contains('_')) {
+        return Err((Refusal::HeaderAmbiguous, "a header name has an underscore, which WSGI reads as a dash"));
+    }
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        return Err((Refusal::HeaderAmbiguous, "more than one Host"));
+    }
+    if let Some(coding) = headers.get(header::TRANSFER_ENCODING) {
+        if headers.get_all(header::TRANSFER_ENCODING).iter().count() > 1 || coding != "chunked" {
+            return Err((Refusal::HeaderAmbiguous, "Transfer-Encoding is not chunked, once"));
+        }
+        if headers.contains_key(header::CONTENT_LENGTH) {
+            return Err((Refusal::HeaderAmbiguous, "both Transfer-Encoding and Content-Length"));
+        }
+    }
+    if headers.get_all(header::CONNECTION).iter().any(|value| !names_only_connection_options(value)) {
+        return Err((Refusal::HeaderAmbiguous, "Connection names a header that it must not remove"));
+    }
+    if headers.get_all(header::ACCEPT).iter().any(|value| contains(value, b"vnd.openstack.images")) {
+        return Err((Refusal::VendorAccept, "Accept selects an API version"));
+    }
+    let is_form = |value| contains(value, b"x-www-form-urlencoded") || contains(value, b"multipart/");
+    if headers.get_all(header::CONTENT_TYPE).iter().any(is_form) {
+        return Err((Refusal::FormBody, "Content-Type is a form"));
+    }
+    Ok(())
+}
+
+/// Tells whether the value names nothing but the connection's own options (RFC 9110 section 7.6.1).
+fn names_only_connection_options(value: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(|value| {
+        value.split(',').map(str::trim).all(|option| {
+            ["", "close", "keep-alive", "upgrade", "te", "http2-settings"]
+                .iter()
+                .any(|known| option.eq_ignore_ascii_case(known))
+        })
+    })
+}
+
+fn contains(value: &HeaderValue, lower: &[u8]) -> bool {
+    value.as_bytes().windows(lower.len()).any(|window| window.eq_ignore_ascii_case(lower))
+}
+
+/// Removes what must not pass and says where the request came from.
+fn clean(headers: &mut HeaderMap, peer: IpAddr, is_trusted: bool) {
+    // framing is made anew from the body that is sent; nobody here waits for a 100
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::EXPECT);
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+    let forged: Vec<HeaderName> =
+        headers.keys().filter(|name| is_forgery(name.as_str(), is_trusted)).cloned().collect();
+    for name in forged {
+        headers.remove(name);
+    }
+    let chain = match headers.get(&X_FORWARDED_FOR).and_then(|value| value.to_str().ok()) {
+        Some(before) => format!("{before}, {peer}"),
+        None => peer.to_string(),
+    };
+    if let Ok(chain) = HeaderValue::try_from(chain) {
+        headers.insert(X_FORWARDED_FOR, chain);
+    }
+}
+
+/// Tells whether a client has no business setting the header.
+fn is_forgery(name: &str, is_trusted: bool) -> bool {
+    if name.starts_with("x-") {
+        return is_identity(name) || REWRITING.contains(&name) || (!is_trusted && FORWARDED.contains(&name));
+    }
+    name == "openstack-system-scope" || (!is_trusted && name == "forwarded")
+}
+
+/// Tells whether the header says who somebody is, as keystonemiddleware tells Glance.
+///
+/// `X-Service-Token` is no such header: it is a credential and is checked as one.
+fn is_identity(name: &str) -> bool {
+    const PREFIXES: [&str; 8] =
+        ["x-identity-", "x-project-", "x-domain-", "x-tenant", "x-user", "x-role", "x-service-", "x-is-admin-project"];
+    name != "x-service-token" && PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use http::HeaderName;
+    use http::HeaderValue;
+
+    use super::clean;
+    use super::inspect;
+    use crate::refusal::Refusal;
+
+    fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
+        list.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn what_is_ambiguous_is_refused() {
+        for (list, refusal) in [
+            (&[("x_roles", "admin")][..], Refusal::HeaderAmbiguous),
+            (&[("host", "a"), ("host", "a")], Refusal::HeaderAmbiguous),
+            (&[("transfer-encoding", "gzip, chunked")], Refusal::HeaderAmbiguous),
+            (&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], Refusal::HeaderAmbiguous),
+            (&[("transfer-encoding", "chunked"), ("content-length", "3")], Refusal::HeaderAmbiguous),
+            (&[("connection", "close, x-auth-token")], Refusal::HeaderAmbiguous),
+            (&[("accept", "application/VND.openstack.images-v2.3;q=1")], Refusal::VendorAccept),
+            (&[("content-type", "application/x-www-form-urlencoded; charset=utf-8")], Refusal::FormBody),
+            (&[("content-type", "multipart/form-data; boundary=x")], Refusal::FormBody),
+        ] {
+            assert_eq!(inspect(&headers(list)).map_err(|(refusal, _)| refusal), Err(refusal), "{list:?}");
+        }
+        let plain =
+            [("host", "a"), ("connection", "Keep-Alive, TE"), ("accept", "*/*"), ("transfer-encoding", "chunked")];
+        assert_eq!(inspect(&headers(&plain)), Ok(()));
+    }
+
+    #[test]
+    fn what_a_client_must_not_set_is_removed() {
+        let sent = [
+            ("x-auth-token", "t"),
+            ("x-service-token", "s"),
+            ("x-identity-status", "Confirmed"),
+            ("x-project-id", "p"),
+            ("x-tenant-name", "t"),
+            ("x-user-id", "u"),
+            ("x-roles", "admin"),
+            ("x-service-roles", "admin"),
+            ("x-is-admin-project", "True"),
+            ("openstack-system-scope", "all"),
+            ("x-http-method-override", "PUT"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("forwarded", "for=10.0.0.1"),
+            ("te", "trailers"),
+            ("x-image-meta-name", "kept"),
+        ];
+        let peer = "192.0.2.7".parse().expect("an address");
+        let mut stranger = headers(&sent);
+        clean(&mut stranger, peer, false);
+        let mut left: Vec<_> = stranger.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["x-auth-token", "x-forwarded-for", "x-image-meta-name", "x-service-token"]);
+        assert_eq!(stranger["x-forwarded-for"], "192.0.2.7");
+
+        let mut proxy = headers(&sent);
+        clean(&mut proxy, peer, true);
+        assert_eq!(proxy["x-forwarded-proto"], "https");
+        assert_eq!(proxy["x-forwarded-for"], "10.0.0.1, 192.0.2.7");
+        assert!(!proxy.contains_key("x-roles"));
+    }
+}

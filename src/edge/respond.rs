@@ -1,0 +1,188 @@
+//! Refusals and panics become answers here, and only here, in Glance's layout (`WebOb`'s `exc.py`).
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+
+use futures_util::FutureExt;
+use http::HeaderValue;
+use http::Request;
+use http::Response;
+use http::StatusCode;
+use http::header;
+use tower::Layer;
+use tower::Service;
+
+use crate::body::Body;
+use crate::call::Account;
+use crate::call::Answer;
+use crate::call::Call;
+use crate::call::Refused;
+use crate::call::Verdict;
+use crate::edge::accept;
+use crate::edge::accept::Form;
+use crate::refusal::Refusal;
+
+/// Puts [`Respond`] around a service.
+#[derive(Clone, Debug)]
+pub struct RespondLayer {
+    challenge: HeaderValue,
+}
+
+/// Turns every "no" into an answer.
+#[derive(Clone, Debug)]
+pub struct Respond<S> {
+    shared: Arc<HeaderValue>,
+    inner: S,
+}
+
+impl RespondLayer {
+    /// Names the Keystone that clients get tokens from, in `WWW-Authenticate` (keystonemiddleware).
+    pub fn new(www_authenticate_uri: &str) -> Self {
+        let challenge = HeaderValue::try_from(format!("Keystone uri=\"{www_authenticate_uri}\""))
+            .unwrap_or_else(|_| HeaderValue::from_static("Keystone"));
+        Self { challenge }
+    }
+}
+
+impl<S> Layer<S> for RespondLayer {
+    type Service = Respond<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Respond { shared: Arc::new(self.challenge.clone()), inner }
+    }
+}
+
+impl<S> Service<Call> for Respond<S>
+where
+    S: Service<Call, Response = Answer, Error = Box<Refused>> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // nothing below keeps anybody waiting here: what is full says so by a refusal
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let form = accept::choose(&call.head.headers);
+        let challenge = self.shared.clone();
+        let account = call.account.clone();
+        let mut inner = self.inner.clone();
+        Box::pin(async move {
+            // the call happens inside, so that a panic of its synchronous part is caught as well
+            let outcome = AssertUnwindSafe(async move { inner.call(call).await }).catch_unwind().await;
+            Ok(match outcome {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(refused)) => answer(*refused, form, &challenge),
+                Err(panic) => answer(*after_panic(account, &*panic), form, &challenge),
+            })
+        })
+    }
+}
+
+/// A panic is a bug: the request is denied, the operator told, and the worker goes on.
+fn after_panic(account: Box<Account>, panic: &(dyn Any + Send)) -> Box<Refused> {
+    let cause = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".into());
+    tracing::error!(request_id = %account.request_id, %cause, "a request ended in a panic: please report it");
+    let (head, ()) = Request::new(()).into_parts();
+    Call { head, body: Body::Lost, account }.refuse(Refusal::Internal, Cow::Owned(cause))
+}
+
+/// Writes the answer to a refused call.
+fn answer(refused: Refused, form: Form, challenge: &HeaderValue) -> Answer {
+    let Refused { refusal, call } = refused;
+    let mut account = call.account;
+    account.verdict = Verdict::Refused;
+    account.refusal = Some(refusal);
+    let status = refusal.status();
+    let (content_type, text) = body(refusal, form, &account);
+    let mut response = Response::new(Body::full(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, HeaderValue::from_static(allowed(refusal)));
+    }
+    if refusal.is_passing() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    if refusal.ends_connection() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Answer { response, account }
+}
+
+fn allowed(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::MethodNotAllowed => "GET, PUT, DELETE",
+        _ => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+    }
+}
+
+/// Lays the message out. The `<br />` in JSON is Glance's own.
+fn body(refusal: Refusal, form: Form, account: &Account) -> (&'static str, String) {
+    let status = refusal.status();
+    let title = status.canonical_reason().unwrap_or("Error");
+    let code = format!("{} {title}", status.as_u16());
+    let message = message(refusal, account);
+    // `HTTPMethodNotAllowed` has a template of its own, two lines shorter
+    let is_method = status == StatusCode::METHOD_NOT_ALLOWED;
+    match form {
+        Form::Json => {
+            let end = if is_method { "<br /><br />\n" } else { "<br /><br />\n\n\n" };
+            let message = json_string(&format!("{message}{end}"));
+            ("application/json", format!(r#"{{"message": {message}, "code": "{code}", "title": "{title}"}}"#))
+        }
+        Form::Html => {
+            let end = if is_method { "\n" } else { "\n\n\n" };
+            let message = escape(&message);
+            let text = format!(
+                "<html>\n <head>\n  <title>{code}</title>\n </head>\n <body>\n  <h1>{code}</h1>\n  \
+                 {message}<br /><br />{end}\n </body>\n</html>"
+            );
+            ("text/html; charset=UTF-8", text)
+        }
+        Form::Text => {
+            let end = if is_method { "\n\n " } else { "\n\n   " };
+            ("text/plain; charset=UTF-8", format!("{code}\n\n{message}{end}"))
+        }
+    }
+}
+
+/// Fills the words of the request into the message.
+fn message(refusal: Refusal, account: &Account) -> Cow<'static, str> {
+    let template = refusal.message();
+    if !template.contains('{') {
+        return Cow::Borrowed(template);
+    }
+    let (image, member) = account.path.as_ref().map_or(("", ""), |path| (path.image(), path.member()));
+    Cow::Owned(
+        template.replace("{method}", account.method.as_str()).replace("{image}", image).replace("{member}", member),
+    )
+}
+
+fn json_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Escapes as `WebOb` does: `&`, `<`, `>`, `"`, and `'` as Python's `html.escape`.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#x27;")
+}

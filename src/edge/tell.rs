@@ -1,0 +1,219 @@
+//! Tells of every request when its answer has gone out: one log line, one count.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::Method;
+use http::Response;
+use http::uri::PathAndQuery;
+use http_body::Body as HttpBody;
+use http_body::Frame;
+use http_body::SizeHint;
+use tower::Layer;
+use tower::Service;
+
+use crate::body::Body;
+use crate::body::BodyError;
+use crate::call::Account;
+use crate::call::Answer;
+use crate::call::Call;
+use crate::call::Verdict;
+use crate::edge::access_log;
+use crate::edge::access_log::Outcome;
+use crate::edge::after::After;
+use crate::edge::after::Finish;
+use crate::openstack::request_id::RequestId;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::RefusalLabels;
+use crate::telemetry::metrics::RequestLabels;
+
+/// Puts [`Tell`] around a service.
+#[derive(Clone, Debug)]
+pub struct TellLayer {
+    metrics: Metrics,
+}
+
+/// Opens the books on each call.
+#[derive(Clone, Debug)]
+pub struct Tell<S> {
+    metrics: Metrics,
+    inner: S,
+}
+
+/// What is needed to tell of a request once its answer is known, or its client has gone.
+#[derive(Debug)]
+pub struct Opened {
+    metrics: Option<Metrics>,
+    request_id: RequestId,
+    method: Method,
+    target: Option<PathAndQuery>,
+    started: Instant,
+}
+
+/// The body of an answer; when it has ended, or nobody wants the rest, the request is told of.
+#[derive(Debug)]
+pub struct Told {
+    body: Body,
+    ledger: Option<Box<Ledger>>,
+}
+
+#[derive(Debug)]
+struct Ledger {
+    metrics: Metrics,
+    account: Box<Account>,
+    started: Instant,
+    status: http::StatusCode,
+    bytes: u64,
+    whole: bool,
+}
+
+impl TellLayer {
+    /// Counts in these metrics.
+    pub fn new(metrics: Metrics) -> Self {
+        Self { metrics }
+    }
+}
+
+impl<S> Layer<S> for TellLayer {
+    type Service = Tell<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Tell { metrics: self.metrics.clone(), inner }
+    }
+}
+
+impl<S> Service<Call> for Tell<S>
+where
+    S: Service<Call, Response = Answer, Error = Infallible>,
+{
+    type Response = Response<Told>;
+    type Error = Infallible;
+    type Future = After<S::Future, Opened>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        self.metrics.in_flight.inc();
+        let opened = Opened {
+            metrics: Some(self.metrics.clone()),
+            request_id: call.account.request_id,
+            method: call.account.method.clone(),
+            target: call.account.target.clone(),
+            started: Instant::now(),
+        };
+        After::new(self.inner.call(call), opened)
+    }
+}
+
+impl Finish<Result<Answer, Infallible>> for Opened {
+    type Output = Result<Response<Told>, Infallible>;
+
+    fn finish(mut self, outcome: Result<Answer, Infallible>) -> Self::Output {
+        let Ok(Answer { response, account }) = outcome;
+        let (head, body) = response.into_parts();
+        let ledger = Ledger {
+            metrics: self.metrics.take().unwrap_or_default(),
+            account,
+            started: self.started,
+            status: head.status,
+            bytes: 0,
+            whole: body.is_end_stream(),
+        };
+        Ok(Response::from_parts(head, Told { body, ledger: Some(Box::new(ledger)) }))
+    }
+}
+
+impl Told {
+    fn note(&mut self, frame: &Frame<Bytes>) {
+        let ended = self.body.is_end_stream();
+        if let Some(ledger) = &mut self.ledger {
+            ledger.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+            ledger.whole = ended;
+        }
+    }
+}
+
+impl HttpBody for Told {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => self.note(frame),
+            Poll::Ready(Some(Err(error))) => {
+                tracing::debug!(%error, "the answer broke off");
+            }
+            Poll::Ready(None) => {
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.whole = true;
+                }
+            }
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Some(ledger) = self.ledger.take() {
+            ledger.tell();
+        }
+    }
+}
+
+impl Ledger {
+    fn tell(self) {
+        let took = self.started.elapsed();
+        let account = &self.account;
+        self.metrics.in_flight.dec();
+        self.metrics.request(
+            &RequestLabels {
+                branch: account.branch.as_str(),
+                verdict: account.verdict.as_str(),
+                code: self.status.as_u16(),
+            },
+            took,
+        );
+        if let Some(refusal) = account.refusal {
+            let mode = if account.verdict == Verdict::WouldRefuse { "observed" } else { "enforced" };
+            self.metrics.refusals.get_or_create(&RefusalLabels { reason: refusal.reason(), mode }).inc();
+        }
+        access_log::write(account, &Outcome { status: self.status, bytes: self.bytes, whole: self.whole, took });
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // still there only if no answer came: the client hung up and the request was dropped
+        if let Some(metrics) = self.metrics.take() {
+            metrics.in_flight.dec();
+            tracing::info!(
+                target: "access",
+                request_id = %self.request_id,
+                http.method = self.method.as_str(),
+                http.path = self.target.as_ref().map_or("", |target| target.path()),
+                duration_ms = self.started.elapsed().as_secs_f64() * 1000.0,
+                "client hung up before its answer"
+            );
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Who owns an image: asked of Glance, remembered, and forgotten when a change passes by.
+
+pub mod answer;
+pub mod watch;
+
+use std::fmt;
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use http::HeaderValue;
+use http::Request;
+use http::header::ACCEPT;
+use http::header::HOST;
+use tower::Service;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use crate::body::Body;
+use crate::cache::Answer as CacheAnswer;
+use crate::cache::Bounds;
+use crate::cache::Failure;
+use crate::cache::Remembered;
+use crate::call::Account;
+use crate::call::Answer;
+use crate::call::Call;
+use crate::call::Refused;
+use crate::openstack::identity::ProjectId;
+use crate::openstack::image::ImageOwnership;
+use crate::openstack::request_id::RequestId;
+use crate::openstack::token::TokenDigest;
+use crate::openstack::token::X_AUTH_TOKEN;
+use crate::secret::Secret;
+use crate::telemetry::metrics::Metrics;
+
+/// The section `[ownership]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Whose token asks Glance.
+    pub lookup_as: LookupAs,
+    /// How long an owner is remembered, give or take a tenth.
+    pub cache_time: Duration,
+    /// How long "no such image" is remembered.
+    pub negative_cache_time: Duration,
+    /// How many owners are remembered.
+    pub cache_entries: u64,
+    /// How long a look-up may take.
+    pub lookup_timeout: Duration,
+    /// How many bytes Glance's answer may have.
+    pub max_answer_bytes: usize,
+}
+
+/// Whose token asks Glance who owns an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookupAs {
+    /// The caller's own: no credential needed, remembered per image and caller.
+    Caller,
+    /// The gate's, which must be an admin's: remembered per image.
+    Service,
+}
+
+/// Whose eyes an answer was seen with; what one caller sees says nothing of what another does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Viewer {
+    /// The gate, as admin.
+    Service,
+    /// Any caller of the project with exactly these roles.
+    Roles(ProjectId, Arc<[Box<str>]>),
+    /// The holder of one token, whose roles are unknown.
+    Token(TokenDigest),
+}
+
+/// An owner, and when Glance told it.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// What Glance told.
+    pub ownership: ImageOwnership,
+    /// When it was asked.
+    pub since: Instant,
+    remember: Duration,
+}
+
+/// Why the owner is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LookupError {
+    /// Glance shows no such image to the viewer.
+    Absent,
+    /// Glance does not take the token.
+    TokenRefused,
+    /// Glance could not be asked: nothing is known.
+    Unavailable(String),
+}
+
+/// The owners that are remembered; cloning shares them.
+#[derive(Clone)]
+pub struct Ownerships {
+    cache: Remembered<(Uuid, Viewer), Known, LookupError>,
+    forgotten: Arc<Forgotten>,
+}
+
+/// When an image was last changed, by a hash of its id: what was asked earlier no longer holds.
+struct Forgotten {
+    epoch: Instant,
+    at: Box<[AtomicU64]>,
+}
+
+/// Looks owners up through a service that reaches Glance.
+#[derive(Clone, Debug)]
+pub struct OwnershipLookup<S> {
+    ownerships: Ownerships,
+    config: Arc<Config>,
+    glance: S,
+}
+
+/// A look-up: which image, below which path, for which request.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The image.
+    pub image: Uuid,
+    /// Its path as the client wrote it, without the member.
+    pub path: String,
+    /// The client's `Host`, from which Glance builds links.
+    pub host: Option<HeaderValue>,
+    /// The id of the request that needs to know.
+    pub request_id: RequestId,
+    /// Who sent that request.
+    pub peer: IpAddr,
+}
+
+/// How many hashes images are told apart by; two images that share one are looked up more often than needed.
+const FORGOTTEN_SLOTS: usize = 16_384;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            lookup_as: LookupAs::Caller,
+            cache_time: Duration::from_secs(60),
+            negative_cache_time: Duration::from_secs(5),
+            cache_entries: 500_000,
+            lookup_timeout: Duration::from_secs(10),
+            max_answer_bytes: 1024 * 1024,
+        }
+    }
+}
+
+impl Ownerships {
+    /// Makes an empty memory.
+    pub fn new(config: &Config, metrics: Metrics) -> Self {
+        let bounds = Bounds { entries: config.cache_entries, negative: config.negative_cache_time };
+        Self {
+            cache: Remembered::new("ownership", &bounds, metrics),
+            forgotten: Arc::new(Forgotten {
+                epoch: Instant::now(),
+                at: (0..FORGOTTEN_SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            }),
+        }
+    }
+
+    /// Forgets what is known of the image, and what is being asked right now.
+    pub fn forget(&self, image: Uuid) {
+        let now = self.forgotten.stamp(Instant::now());
+        if let Some(slot) = self.forgotten.slot(image) {
+            slot.fetch_max(now, Ordering::AcqRel);
+        }
+    }
+
+    fn holds(&self, image: Uuid, since: Instant) -> bool {
+        self.forgotten.slot(image).is_none_or(|slot| slot.load(Ordering::Acquire) < self.forgotten.stamp(since))
+    }
+}
+
+impl Forgotten {
+    /// Nanoseconds since the gate started, never zero.
+    fn stamp(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    fn slot(&self, image: Uuid) -> Option<&AtomicU64> {
+        let (high, low) = image.as_u64_pair();
+        let hash = (high ^ low.rotate_left(17)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.at.get(usize::try_from(hash >> 32).unwrap_or_default() % FORGOTTEN_SLOTS)
+    }
+}
+
+impl<S> OwnershipLookup<S>
+where
+    S: Service<Call, Response = Answer, Error = Box<Refused>> + Clone + Send,
+    S::Future: Send,
+{
+    /// Looks up through `glance`, remembering in `ownerships`.
+    pub fn new(config: Config, ownerships: Ownerships, glance: S) -> Self {
+        Self { ownerships, config: Arc::new(config), glance }
+    }
+
+    /// Tells whose token is to be used.
+    pub fn lookup_as(&self) -> LookupAs {
+        self.config.lookup_as
+    }
+
+    /// Returns the owner; those who ask the same at the same time share one question to Glance.
+    ///
+    /// The credential is only awaited when Glance must be asked.
+    ///
+    /// # Errors
+    /// Tells why the owner is not known.
+    pub async fn find(
+        &self,
+        viewer: Viewer,
+        asked: &Asked,
+        credential: impl Future<Output = Result<Secret<HeaderValue>, String>>,
+    ) -> Result<Known, LookupError> {
+        let image = asked.image;
+        let load = async {
+            let credential = credential.await.map_err(LookupError::Unavailable)?;
+            pingora_timeout::timeout(self.config.lookup_timeout, self.ask(asked, &credential))
+                .await
+                .unwrap_or_else(|_| Err(LookupError::Unavailable("glance did not answer in time".into())))
+        };
+        self.ownerships.cache.get_or_load((image, viewer), |since| self.ownerships.holds(image, since), load).await
+    }
+
+    /// Asks `GET /v2/images/{image_id}` (Image API v2, "Show image").
+    async fn ask(&self, asked: &Asked, credential: &Secret<HeaderValue>) -> Result<Known, LookupError> {
+        let since = Instant::now();
+        let mut request = Request::get(&asked.path)
+            .header(X_AUTH_TOKEN, credential.expose())
+            .header(ACCEPT, "application/json")
+            .body(Body::Empty)
+            .map_err(|error| LookupError::Unavailable(error.to_string()))?;
+        if let Some(host) = &asked.host {
+            request.headers_mut().insert(HOST, host.clone());
+        }
+        let (head, body) = request.into_parts();
+        let account = Box::new(Account::new(asked.request_id, asked.peer, &head));
+        let answer = self.glance.clone().oneshot(Call { head, body, account }).await.map_err(|refused| {
+            LookupError::Unavailable(
+                refused.call.account.cause.unwrap_or("glance cannot be reached".into()).into_owned(),
+            )
+        })?;
+        let ownership = answer::read(answer.response, self.config.max_answer_bytes).await?;
+        Ok(Known { ownership, since, remember: with_jitter(self.config.cache_time) })
+    }
+}
+
+/// Spreads the ends of entries that were made together over a tenth of the time in either direction.
+fn with_jitter(time: Duration) -> Duration {
+    let dice = u32::try_from(Uuid::new_v4().as_u128() % 201).unwrap_or_default();
+    time * (900 + dice) / 1000
+}
+
+impl CacheAnswer for Known {
+    fn since(&self) -> Instant {
+        self.since
+    }
+
+    fn lasts(&self) -> Duration {
+        self.remember
+    }
+}
+
+impl Failure for LookupError {
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Absent => true,
+            Self::TokenRefused | Self::Unavailable(_) => false,
+        }
+    }
+}
+
+impl fmt::Debug for Ownerships {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Ownerships").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,173 @@
+//! Who vouches for a token: Keystone, asked online or known by its signing keys.
+
+pub mod answer;
+pub mod cache;
+pub mod config;
+pub mod jws;
+pub mod keys;
+pub mod online;
+pub mod service_token;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::SystemTime;
+
+use http::HeaderValue;
+
+use crate::cache::Bounds;
+use crate::cache::Failure;
+use crate::cache::Remembered;
+use crate::keystone::cache::Vouched;
+use crate::keystone::config::Config;
+use crate::keystone::config::JwsMode;
+use crate::keystone::jws::Claims;
+use crate::keystone::keys::KeyRing;
+use crate::keystone::online::Keystone;
+use crate::openstack::token::TokenDigest;
+use crate::openstack::token::UnverifiedToken;
+use crate::secret::Secret;
+use crate::telemetry::metrics::Metrics;
+
+/// Turns a token into the identity somebody vouches for.
+#[derive(Clone, Debug)]
+pub struct TokenVerifier {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    cache: Remembered<TokenDigest, Vouched, VerifyError>,
+    cache_time: Duration,
+    keystone: Keystone,
+    signed: SignedTokens,
+}
+
+/// What is done with tokens that look signed.
+#[derive(Debug)]
+pub enum SignedTokens {
+    /// They are opaque like all others.
+    Opaque,
+    /// Their signature is checked, then Keystone is asked.
+    Verify(KeyRing),
+    /// Their signature is enough: no roles, no revocation.
+    Offline(KeyRing),
+}
+
+/// Why nobody vouches for a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VerifyError {
+    /// Keystone does not know it: garbage, revoked or ended.
+    Unknown,
+    /// It has ended.
+    Expired,
+    /// Its signature, algorithm or claims are wrong.
+    Forged,
+    /// Keystone could not be asked: nothing is known of the token.
+    Unavailable(String),
+}
+
+impl TokenVerifier {
+    /// Puts the verifier together.
+    pub fn new(config: &Config, keystone: Keystone, signed: SignedTokens, metrics: Metrics) -> Self {
+        let bounds = Bounds { entries: config.token_cache_entries, negative: config.negative_cache_time };
+        let cache = Remembered::new("token", &bounds, metrics);
+        Self { shared: Arc::new(Shared { cache, cache_time: config.token_cache_time, keystone, signed }) }
+    }
+
+    /// Returns what the token proves.
+    ///
+    /// Calls for the same token share one question to Keystone. Outages are not remembered.
+    ///
+    /// # Errors
+    /// Tells why nobody vouches for it.
+    pub async fn verify(&self, token: &UnverifiedToken) -> Result<Vouched, VerifyError> {
+        let vouched = self.shared.cache.get_or_load(token.digest(), |_| true, self.shared.load(token)).await?;
+        if vouched.identity.is_expired_at(SystemTime::now()) {
+            return Err(VerifyError::Expired);
+        }
+        Ok(vouched)
+    }
+
+    /// Returns the key ring that must be kept fresh, if there is one.
+    pub fn key_ring(&self) -> Option<KeyRing> {
+        match &self.shared.signed {
+            SignedTokens::Opaque => None,
+            SignedTokens::Verify(keys) | SignedTokens::Offline(keys) => Some(keys.clone()),
+        }
+    }
+
+    /// Returns the gate's own token, for a look-up that needs one which sees every image.
+    ///
+    /// # Errors
+    /// Tells why there is none, or that its user is no admin and would not see shared images.
+    pub async fn own_admin_token(&self) -> Result<Secret<HeaderValue>, VerifyError> {
+        self.shared.keystone.own_admin_token().await
+    }
+
+    /// Drops the gate's own token because a neighbour no longer takes it.
+    pub async fn forget_own_token(&self, token: &Secret<HeaderValue>) {
+        self.shared.keystone.forget_own_token(token).await;
+    }
+
+    /// Asks Keystone for the gate's own token now, so that the first request need not wait for it.
+    ///
+    /// # Errors
+    /// Tells why there is none.
+    pub async fn warm_up(&self) -> Result<(), VerifyError> {
+        self.shared.keystone.warm_up().await
+    }
+}
+
+impl Shared {
+    async fn load(&self, token: &UnverifiedToken) -> Result<Vouched, VerifyError> {
+        match &self.signed {
+            SignedTokens::Verify(keys) if token.looks_signed() => {
+                keys.verify(token)?;
+            }
+            SignedTokens::Offline(keys) if token.looks_signed() => {
+                let claims = keys.verify(token)?;
+                // access rules are not in the token: only Keystone knows what such a credential may do
+                if !Claims::is_from_application_credential(&claims) {
+                    return Ok(Vouched::now(claims.into_identity(), self.cache_time));
+                }
+            }
+            SignedTokens::Opaque | SignedTokens::Verify(_) | SignedTokens::Offline(_) => {}
+        }
+        let identity = self.keystone.validate(token).await?;
+        Ok(Vouched::now(identity, self.cache_time))
+    }
+}
+
+impl SignedTokens {
+    /// Chooses by configuration; without a key ring every token is opaque.
+    pub fn new(mode: JwsMode, keys: Option<KeyRing>) -> Self {
+        match (mode, keys) {
+            (JwsMode::Verify, Some(keys)) => Self::Verify(keys),
+            (JwsMode::Offline, Some(keys)) => Self::Offline(keys),
+            (JwsMode::Off, _) | (_, None) => Self::Opaque,
+        }
+    }
+}
+
+impl Failure for VerifyError {
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Unknown | Self::Expired | Self::Forged => true,
+            Self::Unavailable(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => out.write_str("keystone does not know the token"),
+            Self::Expired => out.write_str("the token has ended"),
+            Self::Forged => out.write_str("the token is not signed by keystone"),
+            Self::Unavailable(cause) => write!(out, "keystone could not be asked: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for VerifyError {}

@@ -1,0 +1,37 @@
+//! A verdict on a token, and how long it may be remembered.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+use std::time::SystemTime;
+
+use crate::cache::Answer;
+use crate::openstack::identity::Identity;
+
+/// An identity, and when somebody vouched for it.
+#[derive(Clone, Debug)]
+pub struct Vouched {
+    /// What the token proves.
+    pub identity: Arc<Identity>,
+    /// When it was proved.
+    pub since: Instant,
+    remember: Duration,
+}
+
+impl Vouched {
+    /// Notes that the identity was proved just now; it is remembered for the cache time at most.
+    pub fn now(identity: Identity, cache_time: Duration) -> Self {
+        Self { identity: Arc::new(identity), since: Instant::now(), remember: cache_time }
+    }
+}
+
+impl Answer for Vouched {
+    fn since(&self) -> Instant {
+        self.since
+    }
+
+    fn lasts(&self) -> Duration {
+        let left = self.identity.expires_at.duration_since(SystemTime::now()).unwrap_or_default();
+        left.min(self.remember)
+    }
+}

@@ -1,0 +1,21 @@
+//! crate docs follow
+pub mod app;
+pub mod body;
+pub mod cache;
+pub mod call;
+pub mod check;
+pub mod client;
+pub mod config;
+pub mod demo;
+pub mod edge;
+pub mod glance;
+pub mod keystone;
+pub mod member_update;
+pub mod openstack;
+pub mod refusal;
+pub mod route;
+pub mod secret;
+pub mod server;
+pub mod stack;
+pub mod telemetry;
+pub mod upstream;

@@ -1,0 +1,49 @@
+//! The intercepted call, `PUT /v2/images/{image_id}/members/{member_id}`, and the proofs it collects.
+
+pub mod authenticate;
+pub mod authorize;
+pub mod decide;
+pub mod enforce;
+pub mod limit;
+pub mod validate;
+
+use std::borrow::Cow;
+
+use crate::call::Call;
+use crate::call::Refused;
+use crate::openstack::target::MemberPath;
+use crate::refusal::Refusal;
+
+/// A call on an image member, with what is proved of it so far.
+///
+/// `MemberUpdate<Unproven>` → `<Authenticated>` → `<Validated>` → `<Permitted>`; each proof can only be made by
+/// the check that gives it, so a check that is swapped or left out does not compile.
+#[derive(Debug)]
+pub struct MemberUpdate<Proof> {
+    call: Call,
+    path: MemberPath,
+    proof: Proof,
+}
+
+/// Nothing is proved yet.
+#[derive(Debug)]
+pub struct Unproven(());
+
+impl MemberUpdate<Unproven> {
+    /// Starts the way of a call whose target is a member path.
+    pub fn new(call: Call, path: MemberPath) -> Self {
+        Self { call, path, proof: Unproven(()) }
+    }
+}
+
+impl<Proof> MemberUpdate<Proof> {
+    /// Exchanges the proof for a further one.
+    fn prove<Next>(self, next: impl FnOnce(Proof) -> Next) -> MemberUpdate<Next> {
+        MemberUpdate { call: self.call, path: self.path, proof: next(self.proof) }
+    }
+
+    /// Says no, with the inside cause for the log.
+    fn refuse(self, refusal: Refusal, cause: impl Into<Option<Cow<'static, str>>>) -> Box<Refused> {
+        self.call.refuse(refusal, cause)
+    }
+}

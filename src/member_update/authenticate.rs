@@ -1,0 +1,102 @@
+//! Who asks? Exchanges the request's token for the identity somebody vouches for.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::call::Refused;
+use crate::check::Check;
+use crate::keystone::TokenVerifier;
+use crate::keystone::VerifyError;
+use crate::member_update::MemberUpdate;
+use crate::member_update::Unproven;
+use crate::openstack::identity::Identity;
+use crate::openstack::target::MemberPath;
+use crate::openstack::token::TokenFault;
+use crate::openstack::token::UnverifiedToken;
+use crate::refusal::Refusal;
+
+/// The check that asks who the caller is.
+#[derive(Clone, Debug)]
+pub struct Authenticate {
+    verifier: TokenVerifier,
+    service_type: Arc<str>,
+}
+
+/// Proof that somebody vouches for the one token of the request.
+#[derive(Debug)]
+pub struct Authenticated {
+    token: UnverifiedToken,
+    identity: Arc<Identity>,
+}
+
+impl Authenticate {
+    /// Asks the verifier; access rules are read for this service type.
+    pub fn new(verifier: TokenVerifier, service_type: &str) -> Self {
+        Self { verifier, service_type: service_type.into() }
+    }
+}
+
+impl Authenticated {
+    /// Returns the token, which is the one that is forwarded.
+    pub fn token(&self) -> &UnverifiedToken {
+        &self.token
+    }
+
+    /// Returns what the token proves.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+impl Check<MemberUpdate<Unproven>> for Authenticate {
+    type Proven = MemberUpdate<Authenticated>;
+
+    async fn check(&self, mut update: MemberUpdate<Unproven>) -> Result<Self::Proven, Box<Refused>> {
+        let token = match UnverifiedToken::from_headers(&update.call.head.headers) {
+            Ok(token) => token,
+            Err(fault) => return Err(update.refuse(refusal_for_fault(fault), None)),
+        };
+        let vouched = match self.verifier.verify(&token).await {
+            Ok(vouched) => vouched,
+            Err(error) => return Err(update.refuse(refusal_for_error(&error), Cow::Owned(error.to_string()))),
+        };
+        let identity = vouched.identity;
+        let account = &mut update.call.account;
+        account.user = Some(identity.user.clone());
+        account.project = identity.project().cloned();
+        account.token_age = Some(vouched.since.elapsed());
+        if !rules_allow(&identity, &self.service_type, update.call.head.method.as_str(), &update.path) {
+            return Err(update.refuse(Refusal::AccessRuleForbids, None));
+        }
+        Ok(update.prove(|Unproven(())| Authenticated { token, identity }))
+    }
+}
+
+/// Tells whether the token's access rules, if it has any, allow the call.
+///
+/// keystonemiddleware looks at the path after Glance has read the version, so every alias counts as `/v2`.
+fn rules_allow(identity: &Identity, service_type: &str, method: &str, path: &MemberPath) -> bool {
+    if identity.access_rules.is_empty() {
+        return true;
+    }
+    let path = format!("/v2/images/{}/members/{}", path.image(), path.member());
+    identity.access_rules.iter().any(|rule| rule.allows(service_type, method, &path))
+}
+
+fn refusal_for_fault(fault: TokenFault) -> Refusal {
+    match fault {
+        TokenFault::Missing => Refusal::TokenMissing,
+        TokenFault::Ambiguous => Refusal::TokenAmbiguous,
+        TokenFault::Malformed => Refusal::TokenMalformed,
+    }
+}
+
+/// The seam where "nobody vouches" becomes "no", and "could not find out" becomes an outage.
+fn refusal_for_error(error: &VerifyError) -> Refusal {
+    match error {
+        VerifyError::Unknown => Refusal::TokenInvalid,
+        VerifyError::Expired => Refusal::TokenExpired,
+        VerifyError::Forged => Refusal::TokenForged,
+        VerifyError::Unavailable(_) => Refusal::KeystoneUnavailable,
+    }
+}

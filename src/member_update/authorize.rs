@@ -1,0 +1,205 @@
+//! May they? Finds out who owns the image and decides.
+
+use std::borrow::Cow;
+
+use http::HeaderValue;
+use http::header::CONTENT_ENCODING;
+use http::header::CONTENT_TYPE;
+use http::header::HOST;
+use tower::Service;
+
+use crate::body::Body;
+use crate::call::Answer;
+use crate::call::Call;
+use crate::call::Refused;
+use crate::call::Verdict;
+use crate::check::Check;
+use crate::glance::Asked;
+use crate::glance::Known;
+use crate::glance::LookupAs;
+use crate::glance::LookupError;
+use crate::glance::OwnershipLookup;
+use crate::glance::Viewer;
+use crate::keystone::TokenVerifier;
+use crate::member_update::MemberUpdate;
+use crate::member_update::decide::Decision;
+use crate::member_update::decide::Profile;
+use crate::member_update::decide::Question;
+use crate::member_update::decide::Seen;
+use crate::member_update::decide::decide;
+use crate::member_update::decide::decide_by_identity;
+use crate::member_update::validate::Validated;
+use crate::openstack::identity::ProjectId;
+use crate::openstack::identity::Roles;
+use crate::openstack::member::RequestedStatus;
+use crate::openstack::token::UnverifiedToken;
+use crate::refusal::Refusal;
+use crate::secret::Secret;
+
+/// The check that decides.
+#[derive(Debug)]
+pub struct Authorize<S> {
+    lookup: OwnershipLookup<S>,
+    verifier: TokenVerifier,
+    profile: Profile,
+}
+
+/// Proof that the call may be forwarded, with the body that is.
+#[derive(Debug)]
+pub struct Permitted {
+    status: RequestedStatus,
+}
+
+impl<S> Authorize<S> {
+    /// Decides by the profile on what the lookup shows; the verifier gives the gate's own token where it is needed.
+    pub fn new(lookup: OwnershipLookup<S>, verifier: TokenVerifier, profile: Profile) -> Self {
+        Self { lookup, verifier, profile }
+    }
+}
+
+impl<S> Check<MemberUpdate<Validated>> for Authorize<S>
+where
+    S: Service<Call, Response = Answer, Error = Box<Refused>> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    type Proven = MemberUpdate<Permitted>;
+
+    async fn check(&self, mut update: MemberUpdate<Validated>) -> Result<Self::Proven, Box<Refused>> {
+        let decision =
+            match decide_by_identity(self.profile, update.proof.authenticated().identity(), update.proof.status()) {
+                Some(decision) => decision,
+                None => match self.decide_by_ownership(&mut update).await {
+                    Ok(decision) => decision,
+                    Err((refusal, cause)) => return Err(update.refuse(refusal, cause)),
+                },
+            };
+        update.call.account.verdict = match decision {
+            Decision::Permit => Verdict::Permitted,
+            Decision::Ask => Verdict::Asked,
+            Decision::Refuse(refusal) => return Err(update.refuse(refusal, None)),
+        };
+        Ok(update.prove(|validated| Permitted { status: validated.status().clone() }))
+    }
+}
+
+impl<S> Authorize<S>
+where
+    S: Service<Call, Response = Answer, Error = Box<Refused>> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    async fn decide_by_ownership(
+        &self,
+        update: &mut MemberUpdate<Validated>,
+    ) -> Result<Decision, (Refusal, Option<Cow<'static, str>>)> {
+        let Some(project) = update.proof.authenticated().identity().project().cloned() else {
+            // decided before; asking is right whatever changes there
+            return Ok(Decision::Ask);
+        };
+        let looked = match Look::new(update, &project) {
+            None => Ok(Seen::Impossible),
+            Some(look) => self.look(look).await.map(|known| {
+                update.call.account.ownership_age = Some(known.since.elapsed());
+                Seen::Image(known.ownership)
+            }),
+        };
+        let seen = match looked {
+            Ok(seen) => seen,
+            Err(LookupError::Absent) => Seen::Absent,
+            Err(LookupError::TokenRefused) if self.lookup.lookup_as() == LookupAs::Caller => {
+                return Err((Refusal::TokenInvalid, Some("glance refuses the token".into())));
+            }
+            Err(LookupError::TokenRefused) => {
+                return Err((Refusal::OwnershipUnavailable, Some("glance refuses the gate's own token".into())));
+            }
+            Err(LookupError::Unavailable(cause)) => return Err((Refusal::OwnershipUnavailable, Some(cause.into()))),
+        };
+        Ok(decide(Question {
+            profile: self.profile,
+            lookup_as: self.lookup.lookup_as(),
+            project: &project,
+            roles: &update.proof.authenticated().identity().roles,
+            seen: &seen,
+            member: update.path.member(),
+            status: update.proof.status(),
+        }))
+    }
+
+    async fn look(&self, look: Look) -> Result<Known, LookupError> {
+        match self.lookup.lookup_as() {
+            LookupAs::Caller => {
+                let token = Secret::new(look.token.expose().clone());
+                self.lookup.find(look.viewer, &look.asked, async { Ok(token) }).await
+            }
+            LookupAs::Service => self.look_as_service(&look.asked).await,
+        }
+    }
+
+    /// Looks with the gate's own token, with a new one if Glance has dropped the old.
+    async fn look_as_service(&self, asked: &Asked) -> Result<Known, LookupError> {
+        let own = || async { self.verifier.own_admin_token().await.map_err(|error| error.to_string()) };
+        match self.lookup.find(Viewer::Service, asked, own()).await {
+            Err(LookupError::TokenRefused) => {
+                if let Ok(token) = self.verifier.own_admin_token().await {
+                    self.verifier.forget_own_token(&token).await;
+                }
+                self.lookup.find(Viewer::Service, asked, own()).await
+            }
+            found => found,
+        }
+    }
+}
+
+/// What a look-up needs of a call, owned: the call's body can not be shared while one waits.
+struct Look {
+    asked: Asked,
+    viewer: Viewer,
+    token: UnverifiedToken,
+}
+
+impl Look {
+    /// Returns nothing if no image can have the id.
+    fn new(update: &MemberUpdate<Validated>, project: &ProjectId) -> Option<Self> {
+        let authenticated = update.proof.authenticated();
+        let asked = Asked {
+            image: update.path.image_uuid()?,
+            path: image_path(update.path.target().path()),
+            host: update.call.head.headers.get(HOST).cloned(),
+            request_id: update.call.account.request_id,
+            peer: update.call.account.peer,
+        };
+        // the eyes the caller sees with: its project and roles, or its very token where the roles are unknown
+        let viewer = match &authenticated.identity().roles {
+            Roles::Known(roles) => Viewer::Roles(project.clone(), roles.clone()),
+            Roles::Unknown => Viewer::Token(authenticated.token().digest()),
+        };
+        Some(Self { asked, viewer, token: authenticated.token().clone() })
+    }
+}
+
+/// Takes `/members/{member_id}` off a member path.
+fn image_path(path: &str) -> String {
+    let end = path.rmatch_indices('/').nth(1).map_or(path.len(), |(at, _)| at);
+    path.get(..end).unwrap_or(path).to_owned()
+}
+
+impl MemberUpdate<Permitted> {
+    /// Returns the call that is forwarded: the checked path, the checked token and the gate's own spelling of the body.
+    pub fn into_call(self) -> Call {
+        let mut call = self.call;
+        call.body = Body::Full(self.proof.status.canonical_body());
+        call.head.headers.remove(CONTENT_ENCODING);
+        call.head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        call
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::image_path;
+
+    #[test]
+    fn the_image_path_is_what_stands_before_the_members() {
+        assert_eq!(image_path("/v2/images/I/members/M"), "/v2/images/I");
+        assert_eq!(image_path("/image/v2.9/images/I/members/M"), "/image/v2.9/images/I");
+    }
+}

@@ -1,0 +1,10 @@
+//! The words of `OpenStack`, parsed: no I/O, nothing that can be wrong once it exists.
+
+pub mod access_rule;
+pub mod identity;
+pub mod image;
+pub mod member;
+pub mod member_body;
+pub mod request_id;
+pub mod target;
+pub mod token;

@@ -1,0 +1,132 @@
+//! The token a client sends: unverified, and never printed.
+
+use aws_lc_rs::digest;
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+
+use crate::secret::Secret;
+
+/// The header that carries a Keystone token.
+pub const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+
+/// The old alias that keystonemiddleware still reads; the gate refuses it.
+pub const X_STORAGE_TOKEN: HeaderName = HeaderName::from_static("x-storage-token");
+
+/// The longest token the gate looks at, in bytes: Keystone's `max_token_size` is 255 by default, JWS tokens stay below 2 KiB.
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// A token as it came, before anybody vouched for it.
+#[derive(Clone, Debug)]
+pub struct UnverifiedToken(Secret<HeaderValue>);
+
+/// The digest a verdict is remembered under: the token itself is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TokenDigest([u8; 32]);
+
+/// Why a request carries no usable token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenFault {
+    /// No token at all, or an empty one.
+    Missing,
+    /// More than one token, or one under an alias.
+    Ambiguous,
+    /// Not a string any token could be.
+    Malformed,
+}
+
+impl UnverifiedToken {
+    /// Takes the one token of a request.
+    ///
+    /// # Errors
+    /// Tells whether there is none, more than one, or one that no token could be.
+    pub fn from_headers(headers: &HeaderMap) -> Result<Self, TokenFault> {
+        if headers.contains_key(X_STORAGE_TOKEN) {
+            return Err(TokenFault::Ambiguous);
+        }
+        let mut tokens = headers.get_all(X_AUTH_TOKEN).iter();
+        let token = tokens.next().ok_or(TokenFault::Missing)?;
+        if tokens.next().is_some() {
+            return Err(TokenFault::Ambiguous);
+        }
+        let bytes = token.as_bytes();
+        if bytes.is_empty() {
+            return Err(TokenFault::Missing);
+        }
+        if bytes.len() > MAX_TOKEN_BYTES || !bytes.iter().all(u8::is_ascii_graphic) {
+            return Err(TokenFault::Malformed);
+        }
+        let mut token = token.clone();
+        token.set_sensitive(true);
+        Ok(Self(Secret::new(token)))
+    }
+
+    /// Returns the header value, for the services that may see it.
+    pub fn expose(&self) -> &HeaderValue {
+        self.0.expose()
+    }
+
+    /// Returns the token as text; it is ASCII by construction.
+    pub fn expose_str(&self) -> &str {
+        self.0.expose().to_str().unwrap_or_default()
+    }
+
+    /// Tells whether the token has the three parts of a signed token (RFC 7515 section 3.1).
+    pub fn looks_signed(&self) -> bool {
+        self.expose_str().bytes().filter(|&byte| byte == b'.').count() == 2
+    }
+
+    /// Returns the SHA-256 of the whole token: two tokens share a verdict only if they are the same bytes.
+    pub fn digest(&self) -> TokenDigest {
+        let mut key = [0; 32];
+        key.copy_from_slice(digest::digest(&digest::SHA256, self.0.expose().as_bytes()).as_ref());
+        TokenDigest(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use http::HeaderValue;
+
+    use super::TokenFault;
+    use super::UnverifiedToken;
+    use super::X_AUTH_TOKEN;
+    use super::X_STORAGE_TOKEN;
+
+    fn headers(tokens: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for token in tokens {
+            headers.append(X_AUTH_TOKEN, HeaderValue::from_bytes(token.as_bytes()).expect("a header"));
+        }
+        headers
+    }
+
+    #[test]
+    fn exactly_one_token_is_taken() {
+        assert!(UnverifiedToken::from_headers(&headers(&["gAAAA-x_y"])).is_ok());
+        for (tokens, fault) in [
+            (&[][..], TokenFault::Missing),
+            (&[""], TokenFault::Missing),
+            (&["a", "b"], TokenFault::Ambiguous),
+            (&["a", "a"], TokenFault::Ambiguous),
+            (&["a b"], TokenFault::Malformed),
+            (&["\u{e4}"], TokenFault::Malformed),
+        ] {
+            assert_eq!(UnverifiedToken::from_headers(&headers(tokens)).err(), Some(fault), "{tokens:?}");
+        }
+    }
+
+    #[test]
+    fn an_alias_makes_it_ambiguous() {
+        let mut headers = headers(&["a"]);
+        headers.insert(X_STORAGE_TOKEN, HeaderValue::from_static("a"));
+        assert_eq!(UnverifiedToken::from_headers(&headers).err(), Some(TokenFault::Ambiguous));
+    }
+
+    #[test]
+    fn a_token_is_not_printed() {
+        let token = UnverifiedToken::from_headers(&headers(&["very-secret"])).expect("one token");
+        assert!(!format!("{token:?}").contains("very-secret"));
+    }
+}

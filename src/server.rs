@@ -1,0 +1,139 @@
+//! Accepts connections, speaks HTTP/1.1 on them, and drains; knows nothing of `OpenStack`.
+
+pub mod admin;
+pub mod workers;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use http::Request;
+use http::Response;
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use hyper_util::rt::TokioTimer;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
+
+/// The bounds of client connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a request's head may take, and how long a kept connection may be idle before it.
+    pub head_timeout: Duration,
+    /// How long a client may refuse to take a byte.
+    pub write_timeout: Duration,
+    /// How large a request's head may be.
+    pub max_head_bytes: usize,
+    /// How many connections there may be; over it, new ones wait in the kernel's queue.
+    pub max_connections: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            head_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(600),
+            max_head_bytes: 64 * 1024,
+            max_connections: 10_000,
+        }
+    }
+}
+
+/// Serves until it is told to stop, then lets the requests that are under way end, for at most `drain`.
+///
+/// Returns how many connections had to be cut off.
+pub async fn serve<A, F, B>(
+    listener: TcpListener,
+    settings: Settings,
+    answer: A,
+    connections: Gauge,
+    stop: CancellationToken,
+    drain: Duration,
+) -> usize
+where
+    A: Fn(IpAddr, Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut tasks = JoinSet::new();
+    loop {
+        let has_room = tasks.len() < settings.max_connections;
+        tokio::select! {
+            accepted = listener.accept(), if has_room => match accepted {
+                Ok((stream, peer)) => {
+                    let connection =
+                        connection(stream, peer.ip().to_canonical(), settings.clone(), answer.clone(), stop.clone());
+                    let gauge = connections.clone();
+                    gauge.inc();
+                    tasks.spawn(async move {
+                        let _counted = Counted(gauge);
+                        connection.await;
+                    });
+                }
+                Err(error) => {
+                    // out of file descriptors, most likely: connections that end make room
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
+            () = stop.cancelled() => break,
+        }
+    }
+    drop(listener);
+    let drained = tokio::time::timeout(drain, async { while tasks.join_next().await.is_some() {} }).await;
+    let cut = if drained.is_ok() { 0 } else { tasks.len() };
+    tasks.shutdown().await;
+    cut
+}
+
+/// Counts a connection while it lives.
+struct Counted(Gauge);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+async fn connection<A, F, B>(stream: TcpStream, peer: IpAddr, settings: Settings, answer: A, stop: CancellationToken)
+where
+    A: Fn(IpAddr, Request<Incoming>) -> F,
+    F: Future<Output = Result<Response<B>, Infallible>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "the client went away at once");
+        return;
+    }
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(settings.write_timeout));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.head_timeout)
+        .max_buf_size(settings.max_head_bytes)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service_fn(move |request| answer(peer, request)));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(peer.ip = %peer, %error, "client connection ended");
+    }
+}

@@ -1,0 +1,141 @@
+//! The request's whole way through the gate, in order. Read this first.
+//!
+//! Layers run from top to bottom, answers go back up. Swapping or dropping a check does not compile: each accepts
+//! only what the one above it has proved.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use http::Response;
+use hyper::body::Incoming;
+use tower::Service;
+use tower::ServiceBuilder;
+use tower::ServiceExt;
+use tower::util::BoxCloneService;
+
+use crate::body::Body;
+use crate::body::Sender;
+use crate::call::Account;
+use crate::call::Call;
+use crate::check::check;
+use crate::edge::headers::HeadersLayer;
+use crate::edge::healthcheck::Healthcheck;
+use crate::edge::overload::OverloadLayer;
+use crate::edge::request_id::RequestIdLayer;
+use crate::edge::respond::RespondLayer;
+use crate::edge::tell::TellLayer;
+use crate::edge::tell::Told;
+use crate::glance::OwnershipLookup;
+use crate::glance::Ownerships;
+use crate::glance::watch::WatchLayer;
+use crate::keystone::TokenVerifier;
+use crate::member_update::authenticate::Authenticate;
+use crate::member_update::authorize::Authorize;
+use crate::member_update::decide::Profile;
+use crate::member_update::enforce::EnforceLayer;
+use crate::member_update::enforce::Enforcement;
+use crate::member_update::limit::LimitLayer;
+use crate::member_update::validate;
+use crate::member_update::validate::Validate;
+use crate::openstack::request_id::RequestId;
+use crate::route::Route;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::Forward;
+use crate::upstream::headers::X_OPENSTACK_REQUEST_ID;
+
+/// What the stack is made of. `forward` is the worker's own; the rest is shared by all workers.
+#[derive(Clone)]
+pub struct Parts {
+    /// The worker's way to the upstreams.
+    pub forward: Forward,
+    /// Who vouches for tokens.
+    pub verifier: TokenVerifier,
+    /// Who owns the images, as far as it is remembered.
+    pub ownerships: Ownerships,
+    /// How owners are looked up.
+    pub ownership: crate::glance::Config,
+    /// Which contract is kept.
+    pub profile: Profile,
+    /// Whether refusals of the member-update branch are answered.
+    pub enforcement: Enforcement,
+    /// The bounds of a member update's body.
+    pub body: validate::Config,
+    /// The service type that access rules name.
+    pub service_type: Arc<str>,
+    /// The prefix that Glance is served under.
+    pub mount: Arc<str>,
+    /// How long a client may pause in a body.
+    pub client_idle: Duration,
+    /// The limits of the member-update branch.
+    pub member_limit: LimitLayer,
+    /// The limits of all traffic.
+    pub overload: OverloadLayer,
+    /// Whose `X-Forwarded-*` are believed.
+    pub headers: HeadersLayer,
+    /// How refusals are answered.
+    pub respond: RespondLayer,
+    /// `/healthcheck`.
+    pub healthcheck: Healthcheck,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// The whole way, ready for a request; cloning shares it.
+#[derive(Clone)]
+pub struct HttpService {
+    edge: BoxCloneService<Call, Response<Told>, Infallible>,
+    client_idle: Duration,
+}
+
+/// Puts the way together.
+pub fn build(parts: Parts) -> HttpService {
+    // the end of all branches: the request to Glance
+    let forward = parts.forward;
+
+    let lookup = OwnershipLookup::new(parts.ownership, parts.ownerships.clone(), forward.clone());
+
+    // PUT /v2/images/{image_id}/members/{member_id}: prove, then forward
+    let member_update = ServiceBuilder::new()
+        .layer(EnforceLayer::new(parts.enforcement, forward.clone())) // a refusal is answered, or only told
+        .layer(parts.member_limit) // here, not on the trunk: uploads may take hours
+        .layer(check(Authenticate::new(parts.verifier.clone(), &parts.service_type))) // Unproven → Authenticated: who asks?
+        .layer(check(Validate::new(parts.body, parts.profile))) // Authenticated → Validated: what exactly do they ask?
+        .layer(check(Authorize::new(lookup, parts.verifier, parts.profile))) // Validated → Permitted: may they?
+        .map_request(crate::member_update::MemberUpdate::into_call) // only a permitted update is a call again
+        .service(forward.clone());
+
+    // everything else: stream it through, unread
+    let passthrough = ServiceBuilder::new()
+        .layer(WatchLayer::new(parts.ownerships)) // a change that passes by makes us forget
+        .service(forward);
+
+    // around every request
+    let edge = ServiceBuilder::new()
+        .layer(RequestIdLayer) // first: every line and every answer carries it
+        .layer(TellLayer::new(parts.metrics)) // sees the final status, also of refusals
+        .layer(parts.respond) // refusals and panics become answers here, and only here
+        .layer(parts.headers) // before anything reads a header
+        .layer(parts.overload)
+        .service(Route::new(&parts.mount, member_update, passthrough, parts.healthcheck));
+
+    HttpService { edge: BoxCloneService::new(edge), client_idle: parts.client_idle }
+}
+
+impl HttpService {
+    /// Answers one request that came from `peer`.
+    ///
+    /// # Errors
+    /// Never: what goes wrong is an answer.
+    pub async fn answer(self, peer: IpAddr, request: Request<Incoming>) -> Result<Response<Told>, Infallible> {
+        let (head, body) = request.into_parts();
+        let request_id =
+            head.headers.get(X_OPENSTACK_REQUEST_ID).and_then(RequestId::parse).unwrap_or_else(RequestId::random);
+        let account = Box::new(Account::new(request_id, peer, &head));
+        let call = Call { head, body: Body::stream(body, Sender::Client, self.client_idle), account };
+        let mut edge = self.edge;
+        edge.ready().await?.call(call).await
+    }
+}

@@ -1,0 +1,140 @@
+"""Starts and stops the gate under test, and reads from its log where it listens.
+
+GATE_BIN names the binary (default: target/release/glance-gate, built with cargo
+when it is missing). GATE_URL names a gate that runs already, or Glance itself.
+"""
+import collections
+import contextlib
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import threading
+import time
+import urllib.parse
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("GATE_BIN", ROOT / "target/release/glance-gate"))
+OVERRIDE = os.environ.get("GATE_URL", "").rstrip("/")
+
+TEMPLATE = """
+profile = "{profile}"
+policy_defaults = "{policy_defaults}"
+enforcement = "{enforcement}"
+[server]
+listen = "127.0.0.1:0"
+workers = 2
+[admin]
+listen = "127.0.0.1:0"
+[log]
+format = "json"
+[keystone_authtoken]
+auth_url = "{keystone}/v3"
+www_authenticate_uri = "{keystone}/v3"
+{login}
+token_cache_time = "{token_cache_time}"
+service_type = "image"
+jws = "{jws}"
+jws_public_key_repository = "{state}/keystone/jws/public"
+[ownership]
+lookup_as = "{lookup_as}"
+[upstream]
+servers = ["{glance}"]
+"""
+PASSWORD_LOGIN = """auth_type = "password"
+username = "glance"
+password = "{password}"
+user_domain_id = "default"
+project_name = "service"
+project_domain_id = "default\""""
+CREDENTIAL_LOGIN = """auth_type = "v3applicationcredential"
+application_credential_id = "{id}"
+application_credential_secret = "{secret}\""""
+
+
+def address(url: str) -> tuple[str, int]:
+    """Returns host and port of the URL."""
+    parts = urllib.parse.urlsplit(url)
+    return parts.hostname, parts.port
+
+
+class Gate:
+    """A running gate: its URL, its process id (None when it is not ours) and its log."""
+
+    def __init__(self, url: str, process: subprocess.Popen | None = None):
+        self.url, self.process = url, process
+        self.pid = process.pid if process else None
+
+    def memory(self, field: str) -> int:
+        """Returns a field of /proc/PID/status such as VmRSS or VmHWM, in KiB."""
+        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(rf"^{field}:\s+(\d+) kB", status, re.M).group(1))
+
+
+def build() -> None:
+    """Builds the binary when there is none."""
+    if not BINARY.exists():
+        subprocess.run(["cargo", "build", "--release", "--bin", "glance-gate"], cwd=ROOT, check=True)
+
+
+def login(stack: dict, credential: dict | None = None) -> str:
+    """Returns the login part of the configuration, by password or by application credential."""
+    if credential:
+        return CREDENTIAL_LOGIN.format(**credential)
+    return PASSWORD_LOGIN.format(password=stack["users"]["glance"]["password"])
+
+
+@contextlib.contextmanager
+def running(stack: dict, folder: pathlib.Path, *, profile="glance", enforcement="enforce", jws="off",
+            lookup_as="caller", token_cache_time="300s", credential=None):
+    """Yields a gate before the stack; ends it with SIGTERM and expects exit code 0."""
+    if OVERRIDE:
+        yield Gate(OVERRIDE)
+        return
+    build()
+    config = folder / "gate.toml"
+    config.write_text(TEMPLATE.format(
+        profile=profile, enforcement=enforcement, jws=jws, lookup_as=lookup_as,
+        token_cache_time=token_cache_time, keystone=stack["keystone"], glance=stack["glance"],
+        state=stack["state"], login=login(stack, credential),
+        policy_defaults="new" if stack["new_defaults"] else "legacy"))
+    config.chmod(0o600)
+    with (folder / "gate.log").open("wb") as log:
+        process = subprocess.Popen([BINARY, "serve", "--config", config],
+                                   stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
+        try:
+            yield Gate("http://" + _listening(process, log, folder / "gate.log"), process)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                code = process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                code = "none within 30 s of SIGTERM"
+    assert code == 0, f"the gate ended with {code}; log: {folder / 'gate.log'}"
+
+
+def _listening(process: subprocess.Popen, log, path: pathlib.Path) -> str:
+    """Returns the address of the main listener; goes on copying the log afterwards."""
+    found, lines = {}, collections.deque(maxlen=1)
+
+    def copy() -> None:
+        for line in process.stdout:
+            log.write(line)
+            log.flush()
+            with contextlib.suppress(ValueError, AttributeError):
+                event = json.loads(line)
+                fields = event | (event.get("fields") or {})
+                if fields.get("message") == "listening":
+                    found[fields["listener"]] = fields["address"]
+            lines.append(line)
+
+    threading.Thread(target=copy, daemon=True).start()
+    deadline = time.monotonic() + 20
+    while "main" not in found:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(f"the gate did not say where it listens:\n{path.read_text()[-2000:]}")
+        time.sleep(0.02)
+    return found["main"]

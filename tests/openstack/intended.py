@@ -1,0 +1,30 @@
+"""Reads intended.toml: the differences from Glance that are on purpose."""
+import dataclasses
+import fnmatch
+import pathlib
+import tomllib
+
+LIST = pathlib.Path(__file__).with_name("intended.toml")
+
+
+@dataclasses.dataclass
+class Intended:
+    """One reason to differ, and the cases it explains."""
+
+    cases: list[str]  # patterns of case ids, * stands for anything
+    status: list[int]  # what the gate may answer
+    why: str
+    modes: list[str] | None = None  # patterns of modes; None: all
+    parser: bool = False  # the HTTP parser may answer, before there is a request that could have an id
+
+    def explains(self, case_id: str, mode: str) -> bool:
+        """Says whether the entry is about this case in this mode."""
+        return any(fnmatch.fnmatchcase(case_id, pattern) for pattern in self.cases) and (
+            self.modes is None or any(fnmatch.fnmatchcase(mode, pattern) for pattern in self.modes))
+
+
+def load() -> list[Intended]:
+    """Returns the entries, in the order of the file: the first that matches counts."""
+    entries = tomllib.loads(LIST.read_text())["intended"]
+    return [Intended(**entry | {"status": [entry["status"]] if isinstance(entry["status"], int) else entry["status"]})
+            for entry in entries]
