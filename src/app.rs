@@ -97,7 +97,7 @@ impl Built {
             client_idle: config.server.client_idle_timeout,
             member_limit: self.parts.member_limit.clone(),
             overload: self.parts.overload.clone(),
-            headers: HeadersLayer::new(&config.server.trusted_proxies),
+            headers: HeadersLayer::new(&config.server.trusted_proxies, config.server.connection.max_head_bytes),
             respond: RespondLayer::new(&config.keystone.www_authenticate_uri),
             healthcheck: Healthcheck::new(config.server.healthcheck_disable_file.clone(), self.balance.clone()),
             metrics: self.metrics.clone(),

@@ -1,4 +1,5 @@
 //! The gate as a client of its neighbours.
 
+pub mod hop_by_hop;
 pub mod json;
 pub mod pool;

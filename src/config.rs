@@ -98,7 +98,7 @@ impl Default for Server {
             mount: String::new(),
             trusted_proxies: Vec::new(),
             healthcheck_disable_file: "/etc/glance-gate/healthcheck_disable".into(),
-            client_idle_timeout: Duration::from_secs(600),
+            client_idle_timeout: Duration::from_mins(10),
             drain_timeout: Duration::from_secs(30),
             connection: server::Settings::default(),
         }

@@ -10,6 +10,7 @@ pub mod generated;
 pub mod glance;
 pub mod keystone;
 pub mod listener;
+pub mod overhear;
 pub mod python_json;
 pub mod record;
 pub mod tour;
@@ -81,9 +82,10 @@ pub fn config(keystone: &Keystone, glance: &Glance) -> Config {
 /// # Errors
 /// Fails if the neighbours or the gate can not start, or if nobody reads the output.
 pub async fn run(once: bool, stop: impl Future<Output = ()>) -> io::Result<bool> {
+    let overheard = overhear::start()?;
     let demo = Demo::start(|_| {}).await?;
     let mut out = io::stdout();
-    let mut tour = Tour::new(&demo);
+    let mut tour = Tour::new(&demo, overheard);
     let is_as_documented = tour.run(&mut out).await?;
     if !once {
         tour.invite(&mut out)?;

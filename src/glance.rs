@@ -138,7 +138,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             lookup_as: LookupAs::Caller,
-            cache_time: Duration::from_secs(60),
+            cache_time: Duration::from_mins(1),
             negative_cache_time: Duration::from_secs(5),
             cache_entries: 500_000,
             lookup_timeout: Duration::from_secs(10),

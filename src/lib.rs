@@ -1,4 +1,43 @@
-//! crate docs follow
+//! glance-gate: the API gateway that stands in front of an `OpenStack` Glance-compatible image store and guards
+//! image-member updates.
+//!
+//! ```text
+//!  client ─▶ server ─▶ edge ─▶ route ─┬─ member update ─▶ enforce ─▶ authenticate ─▶ validate ─▶ authorize ─┐
+//!           accept     id, log,       │                                                                     ├─▶ upstream ─▶ Glance
+//!           hyper      respond,       ├─ passthrough ─────▶ watch ──────────────────────────────────────────┘
+//!                      headers        ├─ healthcheck
+//!                                     └─ ambiguous ─▶ refused
+//! ```
+//!
+//! # Rules
+//!
+//! 1. **What we checked is what we forward**: the parsed path, the one token, and the gate's own spelling of the body.
+//! 2. **Refuse when unsure**: a target that can be read in two ways, a token nobody could verify, an owner nobody could
+//!    look up: none of them passes.
+//! 3. **Never more permissive than Glance**, and in the `glance` profile never a different code. What cannot be proved
+//!    at the edge is asked of Glance by forwarding the call.
+//! 4. **Limits belong to a branch**: member updates have limits on body and time; everything else carries images of
+//!    many gigabytes for hours, with idle timeouts only and in constant memory.
+//! 5. **One core, one worker**: each worker owns a single-threaded runtime, a listener on the shared port and its own
+//!    upstream connections. No request crosses a thread; only caches, limits and metrics are shared.
+//!
+//! # Where things are
+//!
+//! | level | modules | may import |
+//! |---|---|---|
+//! | 8 | `main` | anything |
+//! | 7 | [`demo`]: the gate between stand-ins, for `demo` and the tests | levels 0–6 |
+//! | 6 | [`app`]: builds everything and runs it | levels 0–5 |
+//! | 5 | [`config`]: gathers every component's `Config` | levels 0–4 |
+//! | 4 | [`stack`]: **the request's way, read it first**; [`server`]: connections, knows nothing of `OpenStack` | `stack`: levels 0–3; `server`: nothing |
+//! | 3 | [`edge`], [`route`], [`check`], [`member_update`] | levels 0–2 and each other; `route` and `member_update` never `upstream` |
+//! | 2 | [`keystone`]: who vouches; [`glance`]: who owns; [`upstream`]: the way to the image store | levels 0–1, never each other |
+//! | 1 | [`refusal`], [`call`], [`cache`], [`client`] | level 0 and each other |
+//! | 0 | [`openstack`], [`body`], [`secret`], [`telemetry`] | level 0 |
+//!
+//! `tests/architecture.rs` fails where an import points up. `member_update` is the one seam where "could not find out"
+//! ([`keystone::VerifyError`], [`glance::LookupError`]) becomes "no" ([`refusal::Refusal`]).
+
 pub mod app;
 pub mod body;
 pub mod cache;

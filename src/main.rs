@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
-/// An API gateway that guards image-member updates in front of an OpenStack Glance-compatible image store.
+/// An API gateway that guards image-member updates in front of an `OpenStack` Glance-compatible image store.
 #[derive(Debug, Parser)]
 #[command(name = "glance-gate", version, arg_required_else_help = true)]
 struct Arguments {

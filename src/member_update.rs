@@ -1,4 +1,75 @@
 //! The intercepted call, `PUT /v2/images/{image_id}/members/{member_id}`, and the proofs it collects.
+//!
+//! The checks stand in one order:
+//!
+//! ```
+//! # use glance_gate::call::{Answer, Call, Refused};
+//! # use glance_gate::check::check;
+//! # use glance_gate::member_update::{MemberUpdate, Unproven, authenticate::Authenticate, authorize::Authorize, validate::Validate};
+//! # use tower::{Service, ServiceBuilder};
+//! # fn takes_unproven(_: impl Service<MemberUpdate<Unproven>>) {}
+//! # fn branch<S>(authenticate: Authenticate, validate: Validate, authorize: Authorize<S>, forward: S)
+//! # where S: Service<Call, Response = Answer, Error = Box<Refused>> + Clone + Send + Sync + 'static, S::Future: Send {
+//! takes_unproven(
+//!     ServiceBuilder::new()
+//!         .layer(check(authenticate))
+//!         .layer(check(validate))
+//!         .layer(check(authorize))
+//!         .map_request(MemberUpdate::into_call)
+//!         .service(forward),
+//! );
+//! # }
+//! ```
+//!
+//! Two that are swapped do not compile:
+//!
+//! ```compile_fail
+//! # use glance_gate::call::{Answer, Call, Refused};
+//! # use glance_gate::check::check;
+//! # use glance_gate::member_update::{MemberUpdate, Unproven, authenticate::Authenticate, authorize::Authorize, validate::Validate};
+//! # use tower::{Service, ServiceBuilder};
+//! # fn takes_unproven(_: impl Service<MemberUpdate<Unproven>>) {}
+//! # fn branch<S>(authenticate: Authenticate, validate: Validate, authorize: Authorize<S>, forward: S)
+//! # where S: Service<Call, Response = Answer, Error = Box<Refused>> + Clone + Send + Sync + 'static, S::Future: Send {
+//! takes_unproven(
+//!     ServiceBuilder::new()
+//!         .layer(check(validate))
+//!         .layer(check(authenticate))
+//!         .layer(check(authorize))
+//!         .map_request(MemberUpdate::into_call)
+//!         .service(forward),
+//! );
+//! # }
+//! ```
+//!
+//! Nor does one that is left out:
+//!
+//! ```compile_fail
+//! # use glance_gate::call::{Answer, Call, Refused};
+//! # use glance_gate::check::check;
+//! # use glance_gate::member_update::{MemberUpdate, Unproven, authenticate::Authenticate, authorize::Authorize, validate::Validate};
+//! # use tower::{Service, ServiceBuilder};
+//! # fn takes_unproven(_: impl Service<MemberUpdate<Unproven>>) {}
+//! # fn branch<S>(authenticate: Authenticate, validate: Validate, authorize: Authorize<S>, forward: S)
+//! # where S: Service<Call, Response = Answer, Error = Box<Refused>> + Clone + Send + Sync + 'static, S::Future: Send {
+//! takes_unproven(
+//!     ServiceBuilder::new()
+//!         .layer(check(authenticate))
+//!         .layer(check(validate))
+//!         .map_request(MemberUpdate::into_call)
+//!         .service(forward),
+//! );
+//! # }
+//! ```
+//!
+//! And nobody but a check can make its proof:
+//!
+//! ```compile_fail
+//! # use glance_gate::member_update::authenticate::Authenticated;
+//! # fn forge(token: glance_gate::openstack::token::UnverifiedToken, identity: std::sync::Arc<glance_gate::openstack::identity::Identity>) {
+//! let proof = Authenticated { token, identity };
+//! # }
+//! ```
 
 pub mod authenticate;
 pub mod authorize;

@@ -12,6 +12,8 @@ pub enum Refusal {
     TargetAmbiguous,
     /// A header can be read in more than one way, or tries to steer the gate.
     HeaderAmbiguous,
+    /// The head of the request is over the limit.
+    HeadTooLarge,
     /// `Accept` asks for Glance's vendor types, which select another API version.
     VendorAccept,
     /// A form body, in which Routes would look for `_method`.
@@ -86,9 +88,10 @@ pub enum Refusal {
 
 impl Refusal {
     /// All refusals, for tables and tests.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::TargetAmbiguous,
         Self::HeaderAmbiguous,
+        Self::HeadTooLarge,
         Self::VendorAccept,
         Self::FormBody,
         Self::MethodUnsupported,
@@ -149,6 +152,7 @@ impl Refusal {
             Self::OwnerForbidden | Self::ImageNotShared | Self::RoleForbidden => StatusCode::FORBIDDEN,
             Self::ImageNotFound | Self::MemberNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed | Self::MethodUnsupported => StatusCode::METHOD_NOT_ALLOWED,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::VendorAccept => StatusCode::NOT_ACCEPTABLE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -169,6 +173,7 @@ impl Refusal {
         match self {
             Self::TargetAmbiguous => "target_ambiguous",
             Self::HeaderAmbiguous => "header_ambiguous",
+            Self::HeadTooLarge => "head_too_large",
             Self::VendorAccept => "vendor_accept",
             Self::FormBody => "form_body",
             Self::MethodUnsupported => "method_unsupported",
@@ -214,6 +219,7 @@ impl Refusal {
         match self {
             Self::TargetAmbiguous => "The request target is ambiguous and is not forwarded.",
             Self::HeaderAmbiguous => "The request headers are ambiguous and are not forwarded.",
+            Self::HeadTooLarge => "The head of the request is over the limit.",
             Self::VendorAccept => "Select the API version by the path, not by the Accept header.",
             Self::FormBody => "Form bodies are not supported by the image service.",
             Self::TokenMissing

@@ -40,8 +40,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            head_timeout: Duration::from_secs(60),
-            write_timeout: Duration::from_secs(600),
+            head_timeout: Duration::from_mins(1),
+            write_timeout: Duration::from_mins(10),
             max_head_bytes: 64 * 1024,
             max_connections: 10_000,
         }

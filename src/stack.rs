@@ -41,10 +41,10 @@ use crate::member_update::limit::LimitLayer;
 use crate::member_update::validate;
 use crate::member_update::validate::Validate;
 use crate::openstack::request_id::RequestId;
+use crate::openstack::request_id::X_OPENSTACK_REQUEST_ID;
 use crate::route::Route;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Forward;
-use crate::upstream::headers::X_OPENSTACK_REQUEST_ID;
 
 /// What the stack is made of. `forward` is the worker's own; the rest is shared by all workers.
 #[derive(Clone)]

@@ -1,7 +1,6 @@
 //! The end of the way: the request goes to an image store, the answer streams back.
 
 pub mod balance;
-pub mod headers;
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -19,8 +18,10 @@ use crate::call::Account;
 use crate::call::Answer;
 use crate::call::Call;
 use crate::call::Refused;
+use crate::client::hop_by_hop;
 use crate::client::pool::Pool;
 use crate::client::pool::PoolError;
+use crate::openstack::request_id::X_OPENSTACK_REQUEST_ID;
 use crate::refusal::Refusal;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::balance::Balance;
@@ -50,7 +51,7 @@ impl Forward {
             tried += 1;
             let error = match self.pool.send(upstream.address, request).await {
                 Ok(mut response) => {
-                    headers::strip_hop_by_hop(response.headers_mut());
+                    hop_by_hop::strip(response.headers_mut());
                     self.metrics.neighbour(upstream.name, "ok");
                     account.upstream_status = Some(response.status());
                     return Ok(Answer { response, account });
@@ -91,7 +92,7 @@ fn prepare(request: &mut Request<Body>, account: &Account) {
         *request.uri_mut() = Uri::from(target.clone());
     }
     *request.version_mut() = Version::HTTP_11;
-    request.headers_mut().insert(headers::X_OPENSTACK_REQUEST_ID, account.request_id.to_header());
+    request.headers_mut().insert(X_OPENSTACK_REQUEST_ID, account.request_id.to_header());
 }
 
 /// Returns what is left of a call whose request is gone.

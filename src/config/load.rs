@@ -8,6 +8,7 @@ use toml::de::DeTable;
 use crate::config::Config;
 use crate::config::mistake::Mistake;
 use crate::config::reader::Book;
+use crate::config::reader::Key;
 use crate::config::reader::line_of;
 use crate::config::sections;
 
@@ -33,11 +34,7 @@ pub fn load(path: &Path, environment: &[(String, String)]) -> Result<Config, Vec
 ///
 /// # Errors
 /// As [`load`].
-pub fn parse(
-    file: &str,
-    text: &str,
-    environment: &[(String, String)],
-) -> Result<(Config, Vec<(&'static str, &'static str)>), Vec<Mistake>> {
+pub fn parse(file: &str, text: &str, environment: &[(String, String)]) -> Result<(Config, Vec<Key>), Vec<Mistake>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut mistakes: Vec<Mistake> = errors
         .iter()

@@ -17,7 +17,7 @@ pub struct Book<'a> {
     text: &'a str,
     root: &'a DeTable<'a>,
     environment: &'a [(String, String)],
-    known: Vec<(&'static str, &'static str)>,
+    known: Vec<Key>,
     mistakes: Vec<Mistake>,
 }
 
@@ -28,6 +28,9 @@ pub struct Section<'b, 'a> {
     table: Option<&'a DeTable<'a>>,
     book: &'b mut Book<'a>,
 }
+
+/// A section and a key in it.
+pub type Key = (&'static str, &'static str);
 
 /// What all environment variables of the gate start with.
 pub const ENVIRONMENT_PREFIX: &str = "GLANCE_GATE_";
@@ -58,10 +61,10 @@ impl<'a> Book<'a> {
         for (key, value) in self.root {
             match value.get_ref() {
                 DeValue::Table(table) if sections.contains(&key.get_ref().as_ref()) => {
-                    self.close_section(key.get_ref(), table)
+                    self.close_section(key.get_ref(), table);
                 }
                 DeValue::Table(_) => {
-                    self.unknown(&format!("[{}]", key.get_ref()), key.get_ref(), &key.span(), &sections)
+                    self.unknown(&format!("[{}]", key.get_ref()), key.get_ref(), &key.span(), &sections);
                 }
                 _ => {
                     let keys = self.keys_of("");
@@ -116,7 +119,7 @@ impl<'a> Book<'a> {
     }
 
     /// Returns the keys that were asked for.
-    pub fn known(&self) -> &[(&'static str, &'static str)] {
+    pub fn known(&self) -> &[Key] {
         &self.known
     }
 }

@@ -17,6 +17,9 @@ use crate::demo::Demo;
 use crate::demo::fault::Fault;
 use crate::demo::glance::ImageSpec;
 use crate::demo::keystone::TokenSpec;
+use crate::demo::overhear::Overheard;
+use crate::openstack::request_id::X_OPENSTACK_REQUEST_ID;
+use crate::refusal::Refusal;
 
 /// The tour through one demo.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub struct Tour<'a> {
     owner: String,
     member: String,
     stranger: String,
+    overheard: Overheard,
     failures: usize,
 }
 
@@ -36,21 +40,29 @@ struct Stop<'s> {
     token: Option<&'s str>,
     headers: &'s [(&'s str, &'s str)],
     body: Bytes,
-    status: StatusCode,
-    verdict: &'s str,
+    expected: Option<Refusal>,
 }
 
 const OWNER: &str = "b5ce1b78ab6e45ee9242cf941d395bde";
 const MEMBER: &str = "ffd183d9af264ee682d8ed13b3d8aa49";
 const STRANGER: &str = "2cd362afb58c4661a44d99d95132f7a5";
+const PERHAPS: &[u8] = br#"{"status": "perhaps"}"#;
 const ACCEPT: &[u8] = br#"{"status": "accepted"}"#;
 
 impl<'a> Tour<'a> {
     /// Sets the scene: an image of one project, shared with another.
-    pub fn new(demo: &'a Demo) -> Self {
+    pub fn new(demo: &'a Demo, overheard: Overheard) -> Self {
         let image = demo.glance.add_image(ImageSpec::owned_by(OWNER).member(MEMBER));
         let token = |project| demo.keystone.issue(TokenSpec::member(project));
-        Self { demo, image, owner: token(OWNER), member: token(MEMBER), stranger: token(STRANGER), failures: 0 }
+        Self {
+            demo,
+            image,
+            owner: token(OWNER),
+            member: token(MEMBER),
+            stranger: token(STRANGER),
+            overheard,
+            failures: 0,
+        }
     }
 
     /// Makes all stops and prints the table; returns whether every answer was the documented one.
@@ -63,76 +75,31 @@ impl<'a> Tour<'a> {
         let client = client()?;
         let (owner, member, stranger) = (self.owner.clone(), self.member.clone(), self.stranger.clone());
         let large = Bytes::from(format!(r#"{{"status": "accepted", "x": "{}"}}"#, "x".repeat(70_000)));
-        let put = |says, token, body: &'static [u8], status, verdict| Stop {
+        let put = |says, token, body: &'static [u8], expected| Stop {
             says,
             method: Method::PUT,
             token,
             headers: &[],
             body: Bytes::from_static(body),
-            status,
-            verdict,
+            expected,
         };
+        let is_text = &[("content-type", "text/plain")];
         let stops = [
-            put("the member accepts", Some(&*member), ACCEPT, StatusCode::OK, "permitted -"),
-            put(
-                "a status that is none of the three",
-                Some(&*member),
-                br#"{"status": "perhaps"}"#,
-                StatusCode::BAD_REQUEST,
-                "refused status_unknown",
-            ),
-            put(
-                "a body that is no JSON",
-                Some(&*member),
-                br#"{"status": "#,
-                StatusCode::BAD_REQUEST,
-                "refused body_malformed",
-            ),
-            put("no token", None, ACCEPT, StatusCode::UNAUTHORIZED, "refused token_missing"),
-            put(
-                "a token nobody vouches for",
-                Some("gAAAAABnever-issued"),
-                ACCEPT,
-                StatusCode::UNAUTHORIZED,
-                "refused token_invalid",
-            ),
-            put("the owner, who may not", Some(&*owner), ACCEPT, StatusCode::FORBIDDEN, "refused owner_forbidden"),
-            put(
-                "a stranger, who is told nothing",
-                Some(&*stranger),
-                ACCEPT,
-                StatusCode::NOT_FOUND,
-                "refused image_not_found",
-            ),
+            put("the member accepts", Some(&*member), ACCEPT, None),
+            put("a status that is none of the three", Some(&*member), PERHAPS, Some(Refusal::StatusUnknown)),
+            put("a body that is no JSON", Some(&*member), br#"{"status": "#, Some(Refusal::BodyMalformed)),
+            put("no token", None, ACCEPT, Some(Refusal::TokenMissing)),
+            put("a token nobody vouches for", Some("gAAAAABnever-issued"), ACCEPT, Some(Refusal::TokenInvalid)),
+            put("the owner, who may not", Some(&*owner), ACCEPT, Some(Refusal::OwnerForbidden)),
+            put("a stranger, who is told nothing", Some(&*stranger), ACCEPT, Some(Refusal::ImageNotFound)),
             Stop {
                 method: Method::POST,
-                ..put(
-                    "another method",
-                    Some(&*member),
-                    ACCEPT,
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    "refused method_not_allowed",
-                )
+                ..put("another method", Some(&*member), ACCEPT, Some(Refusal::MethodNotAllowed))
             },
+            Stop { body: large, ..put("a body of 70,000 bytes", Some(&*member), b"", Some(Refusal::BodyTooLarge)) },
             Stop {
-                body: large,
-                ..put(
-                    "a body of 70,000 bytes",
-                    Some(&*member),
-                    b"",
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "refused body_too_large",
-                )
-            },
-            Stop {
-                headers: &[("content-type", "text/plain")],
-                ..put(
-                    "a body that says it is text",
-                    Some(&*member),
-                    ACCEPT,
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "refused media_type_unsupported",
-                )
+                headers: is_text,
+                ..put("a body that says it is text", Some(&*member), ACCEPT, Some(Refusal::MediaTypeUnsupported))
             },
         ];
         for stop in stops {
@@ -140,13 +107,8 @@ impl<'a> Tour<'a> {
         }
         self.demo.keystone.set_fault(Fault::Reset);
         let fresh = self.demo.keystone.issue(TokenSpec::member(MEMBER));
-        let outage = put(
-            "a token Keystone cannot be asked about",
-            Some(&*fresh),
-            ACCEPT,
-            StatusCode::SERVICE_UNAVAILABLE,
-            "refused keystone_unavailable",
-        );
+        let outage =
+            put("a token Keystone cannot be asked about", Some(&*fresh), ACCEPT, Some(Refusal::KeystoneUnavailable));
         self.make(out, &client, outage).await?;
         self.demo.keystone.set_fault(Fault::None);
         let saw = self.demo.glance.count(|seen| seen.method == "PUT" && seen.target.contains("/members/"));
@@ -170,15 +132,21 @@ impl<'a> Tour<'a> {
         }
         let request = request.body(Full::new(stop.body)).map_err(io::Error::other)?;
         let answer = client.send(request).await.map_err(io::Error::other)?;
-        let (verdict, reason) = stop.verdict.split_once(' ').unwrap_or((stop.verdict, "-"));
-        let sign = if answer.status == stop.status { ' ' } else { '!' };
-        if answer.status != stop.status {
+        let request_id = answer.headers.get(X_OPENSTACK_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+        let line = self.overheard.line_of(request_id).await?;
+        let expected_status = stop.expected.map_or(StatusCode::OK, Refusal::status);
+        let expected_reason = stop.expected.map_or("", Refusal::reason);
+        let is_expected = answer.status == expected_status && line.reason == expected_reason;
+        if !is_expected {
             self.failures += 1;
         }
         writeln!(
             out,
-            "{sign} {:<44} {verdict:<10} {reason:<24} {} {}",
+            "{} {:<44} {:<10} {:<24} {} {}",
+            if is_expected { ' ' } else { '!' },
             stop.says,
+            line.verdict,
+            if line.reason.is_empty() { "-" } else { &line.reason },
             answer.status.as_u16(),
             summary(&answer)
         )

@@ -1,5 +1,6 @@
 //! The header firewall: what is ambiguous is refused, what a client must not set is removed.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Context;
@@ -19,19 +20,21 @@ use tower::Service;
 use crate::call::Answer;
 use crate::call::Call;
 use crate::call::Refused;
+use crate::client::hop_by_hop;
 use crate::refusal::Refusal;
-use crate::upstream::headers::HOP_BY_HOP;
 
 /// Puts [`Headers`] around a service.
 #[derive(Clone, Debug)]
 pub struct HeadersLayer {
     trusted_proxies: Arc<[IpNet]>,
+    max_head_bytes: usize,
 }
 
 /// Lets only plain headers through.
 #[derive(Clone, Debug)]
 pub struct Headers<S> {
     trusted_proxies: Arc<[IpNet]>,
+    max_head_bytes: usize,
     inner: S,
 }
 
@@ -59,9 +62,9 @@ const REWRITING: [&str; 6] = [
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 impl HeadersLayer {
-    /// Believes `X-Forwarded-*` and `Forwarded` of these peers only.
-    pub fn new(trusted_proxies: &[IpNet]) -> Self {
-        Self { trusted_proxies: trusted_proxies.into() }
+    /// Believes `X-Forwarded-*` and `Forwarded` of these peers only, and bounds the headers of a request.
+    pub fn new(trusted_proxies: &[IpNet], max_head_bytes: usize) -> Self {
+        Self { trusted_proxies: trusted_proxies.into(), max_head_bytes }
     }
 }
 
@@ -69,7 +72,7 @@ impl<S> Layer<S> for HeadersLayer {
     type Service = Headers<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Headers { trusted_proxies: self.trusted_proxies.clone(), inner }
+        Headers { trusted_proxies: self.trusted_proxies.clone(), max_head_bytes: self.max_head_bytes, inner }
     }
 }
 
@@ -86,14 +89,21 @@ where
     }
 
     fn call(&mut self, mut call: Call) -> Self::Future {
-        if let Err((refusal, cause)) = inspect(&call.head.headers) {
-            return Either::Right(ready(Err(call.refuse(refusal, std::borrow::Cow::Borrowed(cause)))));
+        let inspected = measure(&call.head.headers, self.max_head_bytes).and_then(|()| inspect(&call.head.headers));
+        if let Err((refusal, cause)) = inspected {
+            return Either::Right(ready(Err(call.refuse(refusal, Cow::Borrowed(cause)))));
         }
         let peer = call.account.peer;
         let is_trusted = self.trusted_proxies.iter().any(|net| net.contains(&peer));
         clean(&mut call.head.headers, peer, is_trusted);
         Either::Left(self.inner.call(call))
     }
+}
+
+/// Refuses headers that are larger together than the operator allows: Glance's server would reset the connection.
+fn measure(headers: &HeaderMap, max_bytes: usize) -> Result<(), (Refusal, &'static str)> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();
+    if bytes > max_bytes { Err((Refusal::HeadTooLarge, "the headers are over server.max_head")) } else { Ok(()) }
 }
 
 /// Refuses headers that two servers could read differently.
@@ -145,7 +155,7 @@ fn clean(headers: &mut HeaderMap, peer: IpAddr, is_trusted: bool) {
     // framing is made anew from the body that is sent; nobody here waits for a 100
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::EXPECT);
-    for name in HOP_BY_HOP {
+    for name in hop_by_hop::NAMES {
         headers.remove(name);
     }
     let forged: Vec<HeaderName> =

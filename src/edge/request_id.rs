@@ -13,7 +13,7 @@ use crate::edge::after::After;
 use crate::edge::after::Finish;
 use crate::edge::tell::Told;
 use crate::openstack::request_id::RequestId;
-use crate::upstream::headers::X_OPENSTACK_REQUEST_ID;
+use crate::openstack::request_id::X_OPENSTACK_REQUEST_ID;
 
 /// Puts [`WithRequestId`] around a service.
 #[derive(Clone, Copy, Debug)]

@@ -99,7 +99,7 @@ impl Default for Config {
             },
             cafile: None,
             service_type: "image".into(),
-            token_cache_time: Duration::from_secs(300),
+            token_cache_time: Duration::from_mins(5),
             negative_cache_time: Duration::from_secs(10),
             token_cache_entries: 200_000,
             http_connect_timeout: Duration::from_secs(2),

@@ -41,9 +41,8 @@ pub fn verify(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Cl
         Ok(data) if data.header.typ.as_deref().is_none_or(|typ| typ == "JWT") && is_plain(&data.header) => {
             Ok(data.claims)
         }
-        Ok(_) => Err(VerifyError::Forged),
         Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => Err(VerifyError::Expired),
-        Err(_) => Err(VerifyError::Forged),
+        Ok(_) | Err(_) => Err(VerifyError::Forged),
     }
 }
 

@@ -120,8 +120,9 @@ fn glance(question: Question<'_>, defaults: PolicyDefaults) -> Decision {
         let hidden = by_service && image.visibility == Visibility::Private && !owns;
         return Decision::Refuse(if hidden { Refusal::ImageNotFound } else { Refusal::ImageNotShared });
     }
-    // an admin may do what follows, and a token without roles may be an admin's
-    if *question.roles == Roles::Unknown {
+    // an admin may do what follows, and a token without roles may be an admin's; an image without an owner is seen by
+    // everybody (`glance/db/utils.py`), so that seeing it does not tell who is in the member list
+    if *question.roles == Roles::Unknown || image.owner.is_none() {
         return Decision::Ask;
     }
     match (defaults, owns) {

@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+use http::HeaderName;
 use http::HeaderValue;
 use uuid::Uuid;
+
+/// The header that carries it.
+pub const X_OPENSTACK_REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 
 /// An id of the form `req-<uuid>` (`oslo_middleware.request_id`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

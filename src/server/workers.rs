@@ -52,15 +52,9 @@ where
     F::Output: Send + 'static,
 {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    thread::Builder::new().name(name).spawn(move || {
-        let listener = {
-            let _entered = runtime.enter();
-            TcpListener::from_std(listener)
-        };
-        match listener {
-            Ok(listener) => runtime.block_on(work(listener)),
-            // the listener was made non-blocking and is registered in a fresh runtime
-            Err(error) => panic!("a listener can not be registered: {error}"),
-        }
-    })
+    let listener = {
+        let _entered = runtime.enter();
+        TcpListener::from_std(listener)?
+    };
+    thread::Builder::new().name(name).spawn(move || runtime.block_on(work(listener)))
 }

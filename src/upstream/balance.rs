@@ -74,8 +74,8 @@ impl Default for Config {
             health_check_path: "/healthcheck".into(),
             connections: pool::Limits {
                 connect_timeout: Duration::from_secs(2),
-                response_timeout: Duration::from_secs(600),
-                idle_timeout: Duration::from_secs(600),
+                response_timeout: Duration::from_mins(10),
+                idle_timeout: Duration::from_mins(10),
                 idle_connections: 64,
                 keepalive_timeout: Duration::from_secs(20),
             },

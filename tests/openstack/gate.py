@@ -44,10 +44,10 @@ lookup_as = "{lookup_as}"
 servers = ["{glance}"]
 """
 PASSWORD_LOGIN = """auth_type = "password"
-username = "glance"
+username = "{username}"
 password = "{password}"
 user_domain_id = "default"
-project_name = "service"
+project_name = "{project}"
 project_domain_id = "default\""""
 CREDENTIAL_LOGIN = """auth_type = "v3applicationcredential"
 application_credential_id = "{id}"
@@ -79,16 +79,17 @@ def build() -> None:
         subprocess.run(["cargo", "build", "--release", "--bin", "glance-gate"], cwd=ROOT, check=True)
 
 
-def login(stack: dict, credential: dict | None = None) -> str:
+def login(stack: dict, credential: dict | None = None, user: str = "glance") -> str:
     """Returns the login part of the configuration, by password or by application credential."""
     if credential:
         return CREDENTIAL_LOGIN.format(**credential)
-    return PASSWORD_LOGIN.format(password=stack["users"]["glance"]["password"])
+    known = stack["users"][user]
+    return PASSWORD_LOGIN.format(username=user, password=known["password"], project=known["project"])
 
 
 @contextlib.contextmanager
 def running(stack: dict, folder: pathlib.Path, *, profile="glance", enforcement="enforce", jws="off",
-            lookup_as="caller", token_cache_time="300s", credential=None):
+            lookup_as="caller", token_cache_time="300s", credential=None, user="glance"):
     """Yields a gate before the stack; ends it with SIGTERM and expects exit code 0."""
     if OVERRIDE:
         yield Gate(OVERRIDE)
@@ -98,7 +99,7 @@ def running(stack: dict, folder: pathlib.Path, *, profile="glance", enforcement=
     config.write_text(TEMPLATE.format(
         profile=profile, enforcement=enforcement, jws=jws, lookup_as=lookup_as,
         token_cache_time=token_cache_time, keystone=stack["keystone"], glance=stack["glance"],
-        state=stack["state"], login=login(stack, credential),
+        state=stack["state"], login=login(stack, credential, user),
         policy_defaults="new" if stack["new_defaults"] else "legacy"))
     config.chmod(0o600)
     with (folder / "gate.log").open("wb") as log:

@@ -140,6 +140,8 @@ def test_the_rest_of_the_api_passes(documented, world):
 
 def test_looking_up_as_the_service(stack, world, tmp_path):
     with gates.running(stack, tmp_path, profile="documented", lookup_as="service") as gate:
+        assert call(gate, world, "beta").status_code == 503, "the service user is no admin and would not see the image"
+    with gates.running(stack, tmp_path, profile="documented", lookup_as="service", user="admin") as gate:
         assert call(gate, world, "beta").status_code == 200
         assert call(gate, world, "alpha").status_code == 403
         assert call(gate, world, "gamma").status_code == 404

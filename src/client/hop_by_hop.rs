@@ -4,11 +4,8 @@ use http::HeaderMap;
 use http::HeaderName;
 use http::header;
 
-/// The request id all `OpenStack` services log.
-pub const X_OPENSTACK_REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
-
 /// The headers that are rebuilt for each connection.
-pub const HOP_BY_HOP: [HeaderName; 10] = [
+pub const NAMES: [HeaderName; 10] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -22,7 +19,7 @@ pub const HOP_BY_HOP: [HeaderName; 10] = [
 ];
 
 /// Removes the hop-by-hop headers, and those that `Connection` names.
-pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+pub fn strip(headers: &mut HeaderMap) {
     if let Some(named) = headers.get(header::CONNECTION) {
         let named: Vec<HeaderName> = named
             .to_str()
@@ -34,7 +31,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in HOP_BY_HOP {
+    for name in NAMES {
         headers.remove(name);
     }
 }
@@ -44,7 +41,7 @@ mod tests {
     use http::HeaderMap;
     use http::HeaderValue;
 
-    use super::strip_hop_by_hop;
+    use super::strip;
 
     #[test]
     fn only_end_to_end_headers_stay() {
@@ -59,7 +56,7 @@ mod tests {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        strip_hop_by_hop(&mut headers);
+        strip(&mut headers);
         assert_eq!(headers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["content-type"]);
     }
 }

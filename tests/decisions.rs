@@ -1,0 +1,241 @@
+//! The whole truth table of the decision, as a checked-in snapshot, and the promises it must keep.
+//!
+//! `UPDATE_SNAPSHOTS=1 cargo test --test decisions` writes the table anew; read its difference before you commit it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use glance_gate::glance::LookupAs;
+use glance_gate::member_update::decide::Decision;
+use glance_gate::member_update::decide::PolicyDefaults;
+use glance_gate::member_update::decide::Profile;
+use glance_gate::member_update::decide::Question;
+use glance_gate::member_update::decide::Seen;
+use glance_gate::member_update::decide::decide;
+use glance_gate::member_update::decide::decide_by_identity;
+use glance_gate::openstack::identity::Identity;
+use glance_gate::openstack::identity::ProjectId;
+use glance_gate::openstack::identity::Roles;
+use glance_gate::openstack::identity::Scope;
+use glance_gate::openstack::identity::UserId;
+use glance_gate::openstack::image::ImageOwnership;
+use glance_gate::openstack::image::Visibility;
+use glance_gate::openstack::member::MemberStatus;
+use glance_gate::openstack::member::RequestedStatus;
+use glance_gate::refusal::Refusal;
+
+const PROFILES: [(&str, Profile); 3] = [
+    ("documented", Profile::Documented),
+    ("glance-new", Profile::Glance(PolicyDefaults::New)),
+    ("glance-legacy", Profile::Glance(PolicyDefaults::Legacy)),
+];
+
+const LOOKUPS: [(&str, LookupAs); 2] = [("caller", LookupAs::Caller), ("service", LookupAs::Service)];
+
+/// Who the caller is to the image: what it owns, and what the member in the path is to it.
+const CALLERS: [&str; 4] = ["owner", "owner-as-member", "member", "other"];
+
+const ROLES: [&str; 5] = ["admin", "member", "reader", "unrelated", "unknown"];
+
+const IMAGES: [&str; 7] = ["impossible", "absent", "private", "shared", "shared-ownerless", "community", "public"];
+
+const STATUSES: [&str; 2] = ["known", "unknown"];
+
+fn roles(name: &str) -> Roles {
+    match name {
+        // Keystone lists implied roles: admin implies member, member implies reader
+        "admin" => Roles::known(["admin", "member", "reader"]),
+        "member" => Roles::known(["member", "reader"]),
+        "reader" => Roles::known(["reader"]),
+        "unrelated" => Roles::known(["unrelated"]),
+        _ => Roles::Unknown,
+    }
+}
+
+fn seen(name: &str) -> Seen {
+    let image = |visibility| Seen::Image(ImageOwnership { owner: Some(ProjectId::new("owner")), visibility });
+    match name {
+        "impossible" => Seen::Impossible,
+        "absent" => Seen::Absent,
+        "private" => image(Visibility::Private),
+        "shared" => image(Visibility::Shared),
+        "community" => image(Visibility::Community),
+        "public" => image(Visibility::Public),
+        _ => Seen::Image(ImageOwnership { owner: None, visibility: Visibility::Shared }),
+    }
+}
+
+fn status(name: &str) -> RequestedStatus {
+    match name {
+        "known" => RequestedStatus::Known(MemberStatus::Accepted),
+        _ => RequestedStatus::Unknown("\"perhaps\"".into()),
+    }
+}
+
+/// Decides as the check does: by the identity alone, or with the ownership.
+fn outcome(
+    profile: Profile,
+    lookup_as: LookupAs,
+    scope: Scope,
+    caller: &str,
+    role: &str,
+    image: &str,
+    asked: &str,
+) -> Decision {
+    let identity = Identity {
+        user: UserId::new("user"),
+        scope,
+        roles: roles(role),
+        expires_at: SystemTime::UNIX_EPOCH,
+        access_rules: [].into(),
+    };
+    let status = status(asked);
+    if let Some(decision) = decide_by_identity(profile, &identity, &status) {
+        return decision;
+    }
+    let project = ProjectId::new(if caller.starts_with("owner") { "owner" } else { "caller" });
+    let member = match caller {
+        "owner-as-member" => "owner",
+        "member" => "caller",
+        _ => "somebody",
+    };
+    decide(Question {
+        profile,
+        lookup_as,
+        project: &project,
+        roles: &identity.roles,
+        seen: &seen(image),
+        member,
+        status: &status,
+    })
+}
+
+fn project(caller: &str) -> Scope {
+    Scope::Project(ProjectId::new(if caller.starts_with("owner") { "owner" } else { "caller" }))
+}
+
+fn word(decision: Decision) -> String {
+    match decision {
+        Decision::Permit => "permit".into(),
+        Decision::Ask => "ask".into(),
+        Decision::Refuse(refusal) => format!("{} {}", refusal.status().as_u16(), refusal.reason()),
+    }
+}
+
+fn table() -> String {
+    let mut out = String::new();
+    let _ = write!(out, "{:<13} {:<7} {:<15} {:<9} {:<7}", "profile", "lookup", "caller", "roles", "status");
+    for image in IMAGES {
+        let _ = write!(out, " | {image:<20}");
+    }
+    out.push('\n');
+    for (profile_name, profile) in PROFILES {
+        for (lookup_name, lookup_as) in LOOKUPS {
+            for caller in CALLERS {
+                for role in ROLES {
+                    for asked in STATUSES {
+                        let _ = write!(out, "{profile_name:<13} {lookup_name:<7} {caller:<15} {role:<9} {asked:<7}");
+                        for image in IMAGES {
+                            let decision = outcome(profile, lookup_as, project(caller), caller, role, image, asked);
+                            let _ = write!(out, " | {:<20}", word(decision));
+                        }
+                        out.push('\n');
+                    }
+                }
+            }
+        }
+    }
+    for (profile_name, profile) in PROFILES {
+        for (name, scope) in [("domain", Scope::Domain), ("system", Scope::System), ("unscoped", Scope::Unscoped)] {
+            for asked in STATUSES {
+                let decision = outcome(profile, LookupAs::Caller, scope.clone(), "other", "admin", "shared", asked);
+                let _ =
+                    writeln!(out, "{profile_name:<13} any     {name:<15} any       {asked:<7} | {}", word(decision));
+            }
+        }
+    }
+    out.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+#[test]
+fn the_decision_table_is_the_one_that_was_reviewed() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/decision_table.txt");
+    let table = table();
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(&path, &table).expect("a snapshot");
+    }
+    let reviewed = fs::read_to_string(&path).unwrap_or_default();
+    for (number, (line, was)) in table.lines().zip(reviewed.lines()).enumerate() {
+        assert_eq!(line, was, "line {} of {}", number + 1, path.display());
+    }
+    assert_eq!(table.lines().count(), reviewed.lines().count());
+}
+
+fn each(mut look: impl FnMut(&str, Profile, LookupAs, &str, &str, &str, &str, Decision)) {
+    for (name, profile) in PROFILES {
+        for (_, lookup_as) in LOOKUPS {
+            for caller in CALLERS {
+                for role in ROLES {
+                    for image in IMAGES {
+                        for asked in STATUSES {
+                            let decision = outcome(profile, lookup_as, project(caller), caller, role, image, asked);
+                            look(name, profile, lookup_as, caller, role, image, asked, decision);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_member_of_a_shared_image_is_ever_permitted() {
+    each(|profile, _, _, caller, role, image, asked, decision| {
+        if decision == Decision::Permit {
+            let is_member = caller == "member" || (caller, image) == ("owner-as-member", "shared-ownerless");
+            assert!(is_member && asked == "known", "{profile} {caller} {role} {image} {asked}");
+            assert!(image.starts_with("shared"), "{profile} {role} {image}");
+        }
+    });
+}
+
+#[test]
+fn the_documented_profile_answers_owner_and_stranger_to_the_letter() {
+    each(|_, profile, _, caller, role, image, _, decision| {
+        if profile != Profile::Documented || role == "admin" || matches!(image, "absent" | "impossible") {
+            return;
+        }
+        match caller {
+            "owner" | "owner-as-member" if image != "shared-ownerless" => {
+                assert_eq!(decision, Decision::Refuse(Refusal::OwnerForbidden), "{role} {image}");
+            }
+            "other" => assert_eq!(decision, Decision::Refuse(Refusal::MemberNotFound), "{role} {image}"),
+            _ => {}
+        }
+    });
+}
+
+#[test]
+fn a_caller_whose_roles_are_unknown_is_never_refused_what_an_admin_may_do() {
+    each(|_, profile, _, caller, role, image, _, decision| {
+        if role == "unknown" && image == "shared" && matches!(profile, Profile::Glance(_)) {
+            assert_eq!(decision, Decision::Ask, "{caller}");
+        }
+    });
+}
+
+#[test]
+fn an_admin_is_decided_by_glance() {
+    each(|_, profile, _, caller, role, image, asked, decision| {
+        if role == "admin" {
+            let expected = match (profile, asked) {
+                (Profile::Documented, "unknown") => Decision::Refuse(Refusal::StatusUnknown),
+                _ => Decision::Ask,
+            };
+            assert_eq!(decision, expected, "{caller} {image} {asked}");
+        }
+    });
+}
