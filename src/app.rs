@@ -190,7 +190,7 @@ fn worker(
     stop: &CancellationToken,
 ) -> io::Result<JoinHandle<usize>> {
     let stack = built.stack(config);
-    let answer = move |peer, request| stack.clone().answer(peer, request);
+    let answer = move |peer, violation, request| stack.clone().answer(peer, violation, request);
     let mut settings = config.server.connection.clone();
     settings.max_connections = settings.max_connections.div_ceil(workers);
     let connections = built.metrics.connections.clone();
@@ -220,7 +220,7 @@ async fn control(listener: TcpListener, built: Built, config: Config, stop: Canc
         },
     ];
     let admin = Admin::new(probes, move || metrics.encode());
-    let answer = move |_, request| admin.clone().answer(request);
+    let answer = move |_, violation, request| admin.clone().answer(violation, request);
     // the operators' connections are not the clients': they are not counted, and end with the gate
     let connections = prometheus_client::metrics::gauge::Gauge::default();
     server::serve(listener, config.server.connection, answer, connections, stop, Duration::from_secs(1)).await;

@@ -70,12 +70,10 @@ where
     ///
     /// # Errors
     /// Returns the failure that is remembered or that loading ended with.
-    pub async fn get_or_load(
-        &self,
-        key: K,
-        holds: impl Fn(Instant) -> bool,
-        load: impl Future<Output = Result<V, E>>,
-    ) -> Result<V, E> {
+    pub async fn get_or_load<F>(&self, key: K, holds: impl Fn(Instant) -> bool, load: impl Fn() -> F) -> Result<V, E>
+    where
+        F: Future<Output = Result<V, E>>,
+    {
         if let Some(answer) = self.good.get(&key).await {
             if holds(answer.since()) {
                 self.metrics.cache(self.name, "hit");
@@ -91,12 +89,27 @@ where
         } else {
             self.metrics.cache(self.name, "miss");
         }
+        let loaded = self.load(&key, &load).await;
+        match &loaded {
+            // somebody else had asked before the change that made this request look again
+            Ok(answer) if !holds(answer.since()) => {
+                self.good.invalidate(&key).await;
+                self.load(&key, &load).await
+            }
+            Ok(_) | Err(_) => loaded,
+        }
+    }
+
+    async fn load<F>(&self, key: &K, load: &impl Fn() -> F) -> Result<V, E>
+    where
+        F: Future<Output = Result<V, E>>,
+    {
         let asked = Instant::now();
-        let loaded = self.good.try_get_with(key.clone(), load).await.map_err(|failure| (*failure).clone());
+        let loaded = self.good.try_get_with(key.clone(), load()).await.map_err(|failure| (*failure).clone());
         if let Err(failure) = &loaded
             && failure.is_final()
         {
-            self.bad.insert(key, (failure.clone(), asked)).await;
+            self.bad.insert(key.clone(), (failure.clone(), asked)).await;
         }
         loaded
     }

@@ -12,6 +12,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 
 use crate::body::Body;
+use crate::framing::Violation;
 use crate::openstack::identity::ProjectId;
 use crate::openstack::identity::UserId;
 use crate::openstack::member::RequestedStatus;
@@ -47,6 +48,8 @@ pub struct Account {
     pub verdict: Verdict,
     /// Why the gate answered itself, or would have.
     pub refusal: Option<Refusal>,
+    /// What was wrong with the bytes of the head, if it never became a request.
+    pub violation: Option<Violation>,
     /// The inside cause, for the operator.
     pub cause: Option<Cow<'static, str>>,
     /// The member the call names.
@@ -135,6 +138,7 @@ impl Account {
             branch: Branch::Unrouted,
             verdict: Verdict::PassedThrough,
             refusal: None,
+            violation: None,
             cause: None,
             path: None,
             user: None,

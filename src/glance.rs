@@ -207,15 +207,13 @@ where
     ///
     /// # Errors
     /// Tells why the owner is not known.
-    pub async fn find(
-        &self,
-        viewer: Viewer,
-        asked: &Asked,
-        credential: impl Future<Output = Result<Secret<HeaderValue>, String>>,
-    ) -> Result<Known, LookupError> {
+    pub async fn find<F>(&self, viewer: Viewer, asked: &Asked, credential: impl Fn() -> F) -> Result<Known, LookupError>
+    where
+        F: Future<Output = Result<Secret<HeaderValue>, String>>,
+    {
         let image = asked.image;
-        let load = async {
-            let credential = credential.await.map_err(LookupError::Unavailable)?;
+        let load = async || {
+            let credential = credential().await.map_err(LookupError::Unavailable)?;
             pingora_timeout::timeout(self.config.lookup_timeout, self.ask(asked, &credential))
                 .await
                 .unwrap_or_else(|_| Err(LookupError::Unavailable("glance did not answer in time".into())))

@@ -82,7 +82,7 @@ impl TokenVerifier {
     /// # Errors
     /// Tells why nobody vouches for it.
     pub async fn verify(&self, token: &UnverifiedToken) -> Result<Vouched, VerifyError> {
-        let vouched = self.shared.cache.get_or_load(token.digest(), |_| true, self.shared.load(token)).await?;
+        let vouched = self.shared.cache.get_or_load(token.digest(), |_| true, || self.shared.load(token)).await?;
         if vouched.identity.is_expired_at(SystemTime::now()) {
             return Err(VerifyError::Expired);
         }

@@ -29,11 +29,11 @@
 //! | 7 | [`demo`]: the gate between stand-ins, for `demo` and the tests | levels 0–6 |
 //! | 6 | [`app`]: builds everything and runs it | levels 0–5 |
 //! | 5 | [`config`]: gathers every component's `Config` | levels 0–4 |
-//! | 4 | [`stack`]: **the request's way, read it first**; [`server`]: connections, knows nothing of `OpenStack` | `stack`: levels 0–3; `server`: nothing |
+//! | 4 | [`stack`]: **the request's way, read it first**; [`server`]: connections, knows nothing of `OpenStack` | `stack`: levels 0–3; `server`: `framing` |
 //! | 3 | [`edge`], [`route`], [`check`], [`member_update`] | levels 0–2 and each other; `route` and `member_update` never `upstream` |
 //! | 2 | [`keystone`]: who vouches; [`glance`]: who owns; [`upstream`]: the way to the image store | levels 0–1, never each other |
 //! | 1 | [`refusal`], [`call`], [`cache`], [`client`] | level 0 and each other |
-//! | 0 | [`openstack`], [`body`], [`secret`], [`telemetry`] | level 0 |
+//! | 0 | [`openstack`], [`framing`], [`body`], [`secret`], [`telemetry`] | level 0 |
 //!
 //! `tests/architecture.rs` fails where an import points up. `member_update` is the one seam where "could not find out"
 //! ([`keystone::VerifyError`], [`glance::LookupError`]) becomes "no" ([`refusal::Refusal`]).
@@ -47,6 +47,7 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod edge;
+pub mod framing;
 pub mod glance;
 pub mod keystone;
 pub mod member_update;

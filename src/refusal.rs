@@ -12,6 +12,8 @@ pub enum Refusal {
     TargetAmbiguous,
     /// A header can be read in more than one way, or tries to steer the gate.
     HeaderAmbiguous,
+    /// The request is not HTTP/1.1 as one grammar reads it.
+    RequestMalformed,
     /// The head of the request is over the limit.
     HeadTooLarge,
     /// `Accept` asks for Glance's vendor types, which select another API version.
@@ -88,9 +90,10 @@ pub enum Refusal {
 
 impl Refusal {
     /// All refusals, for tables and tests.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::TargetAmbiguous,
         Self::HeaderAmbiguous,
+        Self::RequestMalformed,
         Self::HeadTooLarge,
         Self::VendorAccept,
         Self::FormBody,
@@ -134,6 +137,7 @@ impl Refusal {
         match self {
             Self::TargetAmbiguous
             | Self::HeaderAmbiguous
+            | Self::RequestMalformed
             | Self::BodyBroken
             | Self::BodyMissing
             | Self::BodyMalformed
@@ -173,6 +177,7 @@ impl Refusal {
         match self {
             Self::TargetAmbiguous => "target_ambiguous",
             Self::HeaderAmbiguous => "header_ambiguous",
+            Self::RequestMalformed => "request_malformed",
             Self::HeadTooLarge => "head_too_large",
             Self::VendorAccept => "vendor_accept",
             Self::FormBody => "form_body",
@@ -219,6 +224,7 @@ impl Refusal {
         match self {
             Self::TargetAmbiguous => "The request target is ambiguous and is not forwarded.",
             Self::HeaderAmbiguous => "The request headers are ambiguous and are not forwarded.",
+            Self::RequestMalformed => "The request is not valid HTTP/1.1.",
             Self::HeadTooLarge => "The head of the request is over the limit.",
             Self::VendorAccept => "Select the API version by the path, not by the Accept header.",
             Self::FormBody => "Form bodies are not supported by the image service.",
@@ -272,7 +278,10 @@ impl Refusal {
 
     /// Tells whether the connection must end: nobody knows where the next request would start.
     pub fn ends_connection(self) -> bool {
-        matches!(self, Self::BodyBroken | Self::BodyTooSlow | Self::BodyTooLarge)
+        matches!(
+            self,
+            Self::RequestMalformed | Self::HeadTooLarge | Self::BodyBroken | Self::BodyTooSlow | Self::BodyTooLarge
+        )
     }
 }
 

@@ -1,6 +1,7 @@
 //! Accepts connections, speaks HTTP/1.1 on them, and drains; knows nothing of `OpenStack`.
 
 pub mod admin;
+pub mod guard;
 pub mod workers;
 
 use std::convert::Infallible;
@@ -23,6 +24,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
+
+use crate::framing::Bounds;
+use crate::framing::Violation;
+use crate::server::guard::Guard;
 
 /// The bounds of client connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +65,7 @@ pub async fn serve<A, F, B>(
     drain: Duration,
 ) -> usize
 where
-    A: Fn(IpAddr, Request<Incoming>) -> F + Clone + Send + 'static,
+    A: Fn(IpAddr, Option<Violation>, Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: Body + Send + 'static,
     B::Data: Send,
@@ -109,7 +114,7 @@ impl Drop for Counted {
 
 async fn connection<A, F, B>(stream: TcpStream, peer: IpAddr, settings: Settings, answer: A, stop: CancellationToken)
 where
-    A: Fn(IpAddr, Request<Incoming>) -> F,
+    A: Fn(IpAddr, Option<Violation>, Request<Incoming>) -> F,
     F: Future<Output = Result<Response<B>, Infallible>>,
     B: Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -120,11 +125,15 @@ where
     }
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(settings.write_timeout));
+    // hyper's own limit stands behind the guard's, and must not strike first
+    let bounds = Bounds { max_bytes: settings.max_head_bytes };
+    let stream = Guard::new(Box::pin(stream), bounds);
+    let verdict = stream.verdict();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.head_timeout)
-        .max_buf_size(settings.max_head_bytes)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service_fn(move |request| answer(peer, request)));
+        .max_buf_size(settings.max_head_bytes * 2)
+        .serve_connection(TokioIo::new(stream), service_fn(move |request| answer(peer, verdict.next(), request)));
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -28,6 +28,7 @@ use crate::edge::request_id::RequestIdLayer;
 use crate::edge::respond::RespondLayer;
 use crate::edge::tell::TellLayer;
 use crate::edge::tell::Told;
+use crate::framing::Violation;
 use crate::glance::OwnershipLookup;
 use crate::glance::Ownerships;
 use crate::glance::watch::WatchLayer;
@@ -125,15 +126,25 @@ pub fn build(parts: Parts) -> HttpService {
 }
 
 impl HttpService {
-    /// Answers one request that came from `peer`.
+    /// Answers one request that came from `peer`, or what came in the place of one.
     ///
     /// # Errors
     /// Never: what goes wrong is an answer.
-    pub async fn answer(self, peer: IpAddr, request: Request<Incoming>) -> Result<Response<Told>, Infallible> {
+    pub async fn answer(
+        self,
+        peer: IpAddr,
+        violation: Option<Violation>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Told>, Infallible> {
         let (head, body) = request.into_parts();
         let request_id =
             head.headers.get(X_OPENSTACK_REQUEST_ID).and_then(RequestId::parse).unwrap_or_else(RequestId::random);
-        let account = Box::new(Account::new(request_id, peer, &head));
+        let mut account = Box::new(Account::new(request_id, peer, &head));
+        if violation.is_some() {
+            // the head only stands in for one that never was a request
+            account.target = None;
+            account.violation = violation;
+        }
         let call = Call { head, body: Body::stream(body, Sender::Client, self.client_idle), account };
         let mut edge = self.edge;
         edge.ready().await?.call(call).await

@@ -128,7 +128,7 @@ where
         match self.lookup.lookup_as() {
             LookupAs::Caller => {
                 let token = Secret::new(look.token.expose().clone());
-                self.lookup.find(look.viewer, &look.asked, async { Ok(token) }).await
+                self.lookup.find(look.viewer, &look.asked, || async { Ok(token.clone()) }).await
             }
             LookupAs::Service => self.look_as_service(&look.asked).await,
         }
@@ -137,12 +137,12 @@ where
     /// Looks with the gate's own token, with a new one if Glance has dropped the old.
     async fn look_as_service(&self, asked: &Asked) -> Result<Known, LookupError> {
         let own = || async { self.verifier.own_admin_token().await.map_err(|error| error.to_string()) };
-        match self.lookup.find(Viewer::Service, asked, own()).await {
+        match self.lookup.find(Viewer::Service, asked, own).await {
             Err(LookupError::TokenRefused) => {
                 if let Ok(token) = self.verifier.own_admin_token().await {
                     self.verifier.forget_own_token(&token).await;
                 }
-                self.lookup.find(Viewer::Service, asked, own()).await
+                self.lookup.find(Viewer::Service, asked, own).await
             }
             found => found,
         }

@@ -14,6 +14,8 @@ use http::header::CONTENT_TYPE;
 use http_body_util::Full;
 use hyper::body::Incoming;
 
+use crate::framing::Violation;
+
 /// What the operators' listener tells; made of closures, so that it knows no component.
 #[derive(Clone)]
 pub struct Admin {
@@ -42,7 +44,14 @@ impl Admin {
     /// # Errors
     /// Never.
     #[expect(clippy::unused_async, reason = "the server takes futures")]
-    pub async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    pub async fn answer(
+        self,
+        violation: Option<Violation>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        if let Some(violation) = violation {
+            return Ok(text(StatusCode::BAD_REQUEST, format!("{}\n", violation.as_str())));
+        }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into()));
         }

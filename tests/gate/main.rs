@@ -1,0 +1,60 @@
+//! The gate from outside: real sockets, a Keystone and a Glance stand-in, nothing fixed and nothing slept through.
+//!
+//! A new test belongs to the file of its subject:
+//!
+//! | file | subject |
+//! |---|---|
+//! | `harness` | starting a gate, waiting for an event, what every refusal must look like |
+//! | `client` | HTTP/1.1 byte by byte |
+//! | `scene` | an image, its owner, a member and a stranger |
+//! | `catalogue` | every `Refusal` occurs in some test |
+//! | `credentials` | who may not even ask: tokens missing, doubled, malformed, unknown; access rules |
+//! | `bodies` | what is no member update: method, media type, size, JSON |
+//! | `decisions_documented`, `decisions_glance` | owner, member, stranger, admin, by profile |
+//! | `layouts` | how refusals look: forms by Accept, the headers that go with them |
+//! | `request_ids` | `x-openstack-request-id`, inwards and outwards |
+//! | `permitted` | what Glance sees of a call that passes |
+//! | `targets`, `headers` | hostile spellings, and benign ones that look like them |
+//! | `limits` | too much, too slow, and bugs |
+//! | `token_cache`, `ownership_cache` | what is asked once, and when it is asked again |
+//! | `keystone_faults`, `service_token` | Keystone misbehaves; the gate's own token |
+//! | `jws` | signed tokens |
+//! | `glance_faults`, `ownership_faults` | Glance misbehaves |
+//! | `passthrough`, `streaming` | everything else, unread: answers untouched, images whole |
+//! | `observe` | refusals that are only told |
+//! | `health`, `drain` | what operators and load balancers see; the end |
+//! | `command`, `secrets` | the built binary: its commands and exit codes, and what its log never holds |
+//! | `process` | starting and ending that binary |
+//! | `regressions` | bugs that were there once |
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that can not go on fails")]
+
+mod bodies;
+mod catalogue;
+mod client;
+mod command;
+mod credentials;
+mod decisions_documented;
+mod decisions_glance;
+mod drain;
+mod glance_faults;
+mod harness;
+mod headers;
+mod health;
+mod jws;
+mod keystone_faults;
+mod layouts;
+mod limits;
+mod observe;
+mod ownership_cache;
+mod ownership_faults;
+mod passthrough;
+mod permitted;
+mod process;
+mod request_ids;
+mod scene;
+mod secrets;
+mod service_token;
+mod streaming;
+mod targets;
+mod token_cache;
