@@ -120,6 +120,11 @@ impl Stream {
 
     fn poll_incoming(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.incoming).poll_frame(context) {
+            // trailers say nothing to an image store, and are one more way to smuggle a header
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
+                self.ended();
+                Poll::Ready(None)
+            }
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(progress) = &self.progress {
                     progress.0.fetch_add(1, Ordering::Relaxed);

@@ -122,7 +122,7 @@ mod tests {
         for (text, end) in [
             ("0\r\n\r\n", Some(5)),
             ("3\r\nabc\r\n0\r\n\r\nGET", Some(13)),
-            ("A;name=value\r\n0123456789\r\n0;x\r\nX-Trailer: 1\r\n\r\n", Some(48)),
+            ("A;name=value\r\n0123456789\r\n0;x\r\nX-Trailer: 1\r\n\r\n", Some(47)),
             ("3\r\nab", None),
             ("3\r\nabc\r\n", None),
         ] {
