@@ -73,8 +73,7 @@ def test_same_answer_and_effect(case, world, gate, stack, mode, tally, entries, 
     if left_by_glance != left_by_gate:
         found.append(f"members left behind: {left_by_glance} -> {left_by_gate}")
     number, entry = next(((n, e) for n, e in enumerate(entries) if e.explains(case.id, mode)), (None, None))
-    without_id = against_itself or (entry and entry.parser)
-    faults = [] if without_id else compare.request_id_faults(head, from_gate)
+    faults = [] if against_itself else compare.request_id_faults(head, from_gate)
     verdict = f"{case.id}: {'; '.join(found + faults)}"
     if entry and from_gate.status not in entry.status:
         faults.append(f"intended status {entry.status}, the gate answered {from_gate.status}")
