@@ -20,6 +20,7 @@ use socket2::Domain;
 use socket2::Socket;
 use socket2::Type;
 use tokio::runtime::Builder;
+use tokio::runtime::Runtime;
 use tokio::time::MissedTickBehavior;
 
 use crate::client::Call;
@@ -29,13 +30,25 @@ use crate::client::Reply;
 const DEADLINE: Duration = Duration::from_secs(40);
 
 /// Ports are found one gate after the other: what is bound but does not listen yet could be given out twice.
-static STARTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+pub static STARTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Runs a test on a runtime of its own, and ends it if it hangs.
 pub fn run(test: impl Future<Output = ()>) {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { tokio::time::timeout(DEADLINE, test).await.expect("the test hangs") });
-    runtime.shutdown_background();
+    let runtime = Ending(Some(runtime));
+    let test = async { tokio::time::timeout(DEADLINE, test).await.expect("the test hangs") };
+    runtime.0.as_ref().expect("not ended yet").block_on(test);
+}
+
+/// Ends the runtime of a test without waiting for what it left behind.
+struct Ending(Option<Runtime>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Waits until the condition holds; the deadline of the test is the only end.

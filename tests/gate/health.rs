@@ -82,10 +82,8 @@ fn an_upstream_that_hangs_is_not_healthy() {
         })
         .await;
         gate.glance.set_fault_on("/healthcheck", Fault::Hang);
-        eventually("the gate is not healthy", || async {
-            gate.call("GET", "/healthcheck").send().await.status == 503
-        })
-        .await;
+        eventually("the gate is not healthy", || async { gate.call("GET", "/healthcheck").send().await.status == 503 })
+            .await;
     });
 }
 
@@ -128,11 +126,8 @@ fn the_metrics_are_open_metrics_and_hold_no_client_words() {
         let scene = Scene::new(&gate);
         scene.accept(&gate).token(&scene.member).send().await;
         gate.call("BREW", "/v2/client-chosen").token(&scene.member).send().await;
-        gate.wait_for_metric(
-            r#"glance_gate_requests_total{branch="member_update",verdict="permitted",code="200"}"#,
-            1,
-        )
-        .await;
+        gate.wait_for_metric(r#"glance_gate_requests_total{branch="member_update",verdict="permitted",code="200"}"#, 1)
+            .await;
         let reply = gate.admin("/metrics").await;
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         assert_eq!(reply.header("content-type"), Some(kind));

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use glance_gate::demo::fault::Fault;
+use glance_gate::demo::keystone::TokenSpec;
 
 use crate::client::Connection;
 use crate::harness::Gate;
 use crate::harness::eventually;
 use crate::harness::run;
+use crate::scene::MEMBER;
 use crate::scene::Scene;
 
 #[test]
@@ -93,18 +95,47 @@ fn a_body_that_does_not_arrive_in_time_is_refused() {
 }
 
 #[test]
-fn a_body_that_breaks_the_grammar_is_refused() {
+fn chunks_that_break_the_grammar_later_are_refused() {
     run(async {
-        let gate = Gate::start(|_| {}).await;
+        let gate = Gate::start(|_| {}).await.warm().await;
         let scene = Scene::new(&gate);
-        for chunks in ["zz\r\n", "5\r\n{\"status\"", "-1\r\n", "ffffffffffffffffff\r\n", "1 \n{\r\n0\r\n\r\n\r\n"] {
+        for (asked, chunks) in (1..).zip(["zz\r\n", "5\r\n{\"status\"", "-1\r\n", "ffffffffffffffffff\r\n"]) {
+            let token = gate.keystone.issue(TokenSpec::member(MEMBER));
             let mut connection = Connection::open(gate.address).await;
-            let call = scene.accept(&gate).token(&scene.member).header("Transfer-Encoding", "chunked");
-            connection.send(call.body(chunks).bytes()).await;
+            connection
+                .send(scene.accept(&gate).token(&token).header("Transfer-Encoding", "chunked").body("").bytes())
+                .await;
+            eventually("the head is read", || async { gate.questions() == asked }).await;
+            connection.send(chunks).await;
             let reply = connection.try_reply("PUT").await.unwrap_or_else(|| panic!("no answer to {chunks:?}"));
             assert_eq!((reply.status, reply.header("connection")), (400, Some("close")), "{chunks:?}");
             gate.expect_refusal(&reply, "body_broken").await;
             assert!(connection.is_over().await, "{chunks:?}");
+        }
+        gate.expect_unseen();
+    });
+}
+
+/// The answer is there before the client has sent everything; closing too early would destroy it on its way.
+#[test]
+fn a_refusal_reaches_a_client_that_sends_on() {
+    run(async {
+        let gate = Gate::start(|_| {}).await;
+        let scene = Scene::new(&gate);
+        let file = format!("{}/file", scene.image_target());
+        for _ in 0..5 {
+            for length in [100_000, 1_000_000, 3_000_000] {
+                for (call, status) in [
+                    (scene.accept(&gate).token(&scene.member), 413),
+                    (scene.accept(&gate), 401),
+                    (gate.call("POST", &scene.target).token(&scene.member), 405),
+                    (gate.call("PUT", &format!("/{file}")).token(&scene.owner), 400),
+                    (gate.call("PUT", &file).token(&scene.owner).header("X_Roles", "admin"), 400),
+                ] {
+                    let reply = call.clone().body(vec![b' '; length]).try_send().await;
+                    assert_eq!(reply.map(|reply| reply.status), Some(status), "{length} {call:?}");
+                }
+            }
         }
         gate.expect_unseen();
     });

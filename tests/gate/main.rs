@@ -51,6 +51,7 @@ mod ownership_faults;
 mod passthrough;
 mod permitted;
 mod process;
+mod regressions;
 mod request_ids;
 mod scene;
 mod secrets;

@@ -51,7 +51,8 @@ fn a_refused_update_is_forwarded_as_it_came_and_told() {
             // Glance does not read what nobody proved to have sent
             assert!(status == 401 || seen.body_text() == body, "{reason}: {}", seen.body_text());
             assert_eq!(seen.header("content-type"), Some(kind), "{reason}");
-            assert_eq!(seen.header("content-length"), Some(body.len().to_string().as_str()), "{reason}");
+            // no length at all is as much as a length of zero
+            assert_eq!(seen.header("content-length").unwrap_or("0"), body.len().to_string(), "{reason}");
             assert_eq!(seen.header("x-auth-token").unwrap_or_default(), token, "{reason}");
             assert_eq!(seen.header("x-image-meta-name"), Some("kept"), "{reason}");
         }

@@ -210,11 +210,13 @@ fn a_refusal_of_an_upload_that_comes_early_reaches_the_client() {
         let gate = Gate::start(|_| {}).await;
         let scene = Scene::new(&gate);
         // this image has its data: Glance says 409 without reading any of the new
+        let call = |address, length: usize| {
+            let call = Call::new(address, "PUT", &format!("{}/file", scene.image_target())).token(&scene.owner);
+            call.header("Content-Type", "application/octet-stream").header("Content-Length", length.to_string())
+        };
         for length in [100, 8 * MIB] {
-            let call = gate.call("PUT", &format!("{}/file", scene.image_target())).token(&scene.owner);
             let mut connection = Connection::open(gate.address).await;
-            let head = call.header("Content-Type", "application/octet-stream").header("Content-Length", length.to_string());
-            connection.send(head.bytes()).await;
+            connection.send(call(gate.address, length).bytes()).await;
             let reply = connection.reply("PUT").await;
             assert_eq!(reply.status, 409, "{length}: {}", reply.text());
         }

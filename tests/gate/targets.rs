@@ -122,20 +122,6 @@ fn a_request_line_that_is_none_is_not_forwarded() {
     });
 }
 
-/// hyper's `Uri` drops what follows a `#`; other servers take it for a part of the path.
-#[test]
-fn a_target_with_a_fragment_is_not_forwarded_without_it() {
-    run(async {
-        let gate = Gate::start(|_| {}).await;
-        let scene = Scene::new(&gate);
-        for target in [format!("{}#fragment", scene.target), "/v2/images#?_method=DELETE".into()] {
-            let reply = gate.call("PUT", &target).token(&scene.member).json(ACCEPT).send().await;
-            assert_eq!(reply.status, 400, "{target}");
-        }
-        gate.expect_unseen();
-    });
-}
-
 #[test]
 fn benign_targets_pass_byte_for_byte() {
     run(async {

@@ -12,10 +12,9 @@ class Intended:
     """One reason to differ, and the cases it explains."""
 
     cases: list[str]  # patterns of case ids, * stands for anything
-    status: list[int]  # what the gate may answer
+    status: int  # what the gate answers
     why: str
     modes: list[str] | None = None  # patterns of modes; None: all
-    parser: bool = False  # the HTTP parser may answer, before there is a request that could have an id
 
     def explains(self, case_id: str, mode: str) -> bool:
         """Says whether the entry is about this case in this mode."""
@@ -26,5 +25,4 @@ class Intended:
 def load() -> list[Intended]:
     """Returns the entries, in the order of the file: the first that matches counts."""
     entries = tomllib.loads(LIST.read_text())["intended"]
-    return [Intended(**entry | {"status": [entry["status"]] if isinstance(entry["status"], int) else entry["status"]})
-            for entry in entries]
+    return [Intended(**entry) for entry in entries]
