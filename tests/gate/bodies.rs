@@ -131,7 +131,7 @@ fn a_body_over_the_limit_is_refused_whether_its_length_is_told_or_not() {
     run(async {
         let gate = Gate::start(|config| config.body.max_body = 1000).await;
         let scene = Scene::new(&gate);
-        let of_length = |length: usize| format!("{:<length$}", ACCEPT);
+        let of_length = |length: usize| format!("{ACCEPT:<length$}");
         let told = scene.accept(&gate).token(&scene.member).body(of_length(1001));
         let chunks = format!("3e9\r\n{}\r\n0\r\n\r\n", of_length(1001));
         let untold = scene.accept(&gate).token(&scene.member).header("Transfer-Encoding", "chunked").body(chunks);

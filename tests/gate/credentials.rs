@@ -9,6 +9,9 @@ use crate::harness::run;
 use crate::scene::MEMBER;
 use crate::scene::Scene;
 
+/// Puts tokens on a call.
+type Change<'a> = Box<dyn Fn(Call) -> Call + 'a>;
+
 #[test]
 fn a_call_needs_exactly_one_well_formed_token() {
     run(async {
@@ -16,7 +19,6 @@ fn a_call_needs_exactly_one_well_formed_token() {
         let scene = Scene::new(&gate);
         let good = scene.member.as_str();
         let long = "g".repeat(8 * 1024 + 1);
-        type Change<'a> = Box<dyn Fn(Call) -> Call + 'a>;
         let cases: Vec<(&str, Change<'_>)> = vec![
             ("token_missing", Box::new(|call| call)),
             ("token_missing", Box::new(|call| call.header("X-Auth-Token", ""))),

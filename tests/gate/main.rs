@@ -27,7 +27,7 @@
 //! | `process` | starting and ending that binary |
 //! | `regressions` | bugs that were there once |
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that can not go on fails")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test that can not go on fails")]
 
 mod bodies;
 mod catalogue;

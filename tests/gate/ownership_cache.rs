@@ -174,7 +174,7 @@ fn a_deleted_image_is_gone_and_a_new_member_may_come_at_once() {
 #[test]
 fn a_hidden_image_is_remembered_for_a_while() {
     run(async {
-        let gate = Gate::start(|config| config.ownership.negative_cache_time = Duration::from_secs(3600)).await;
+        let gate = Gate::start(|config| config.ownership.negative_cache_time = Duration::from_hours(1)).await;
         let scene = Scene::new(&gate);
         for _ in 0..5 {
             let reply = accept(&gate, &scene, &scene.stranger).await;

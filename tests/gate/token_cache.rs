@@ -82,7 +82,7 @@ fn who_hangs_up_does_not_take_the_answer_from_the_others() {
 #[test]
 fn an_unknown_token_is_remembered_for_a_while() {
     run(async {
-        let gate = Gate::start(|config| config.keystone.negative_cache_time = Duration::from_secs(3600)).await;
+        let gate = Gate::start(|config| config.keystone.negative_cache_time = Duration::from_hours(1)).await;
         let scene = Scene::new(&gate);
         for _ in 0..5 {
             let reply = scene.accept(&gate).token("never-issued").send().await;
