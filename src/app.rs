@@ -11,6 +11,8 @@ use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use pingora_limits::inflight::Inflight;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +33,9 @@ use crate::keystone::keys::KeyRing;
 use crate::keystone::keys::Refreshed;
 use crate::keystone::online::Keystone;
 use crate::member_update::limit::LimitLayer;
+use crate::member_update::rate::Rates;
 use crate::server;
+use crate::server::Counts;
 use crate::server::admin::Admin;
 use crate::server::admin::Probe;
 use crate::server::workers;
@@ -76,7 +80,9 @@ impl Built {
         let parts = Shared {
             ownerships: Ownerships::new(&config.ownership, metrics.clone()),
             member_limit: LimitLayer::new(config.member_limit.clone()),
+            rates: Rates::new(config.rates.clone()),
             overload: OverloadLayer::new(config.overload.clone()),
+            clients: Arc::new(Inflight::new()),
         };
         Ok(Self { parts, metrics, balance, verifier })
     }
@@ -96,6 +102,7 @@ impl Built {
             mount: config.server.mount.as_str().into(),
             client_idle: config.server.client_idle_timeout,
             member_limit: self.parts.member_limit.clone(),
+            rates: self.parts.rates.clone(),
             overload: self.parts.overload.clone(),
             headers: HeadersLayer::new(&config.server.trusted_proxies, config.server.connection.max_head_bytes),
             respond: RespondLayer::new(&config.keystone.www_authenticate_uri),
@@ -110,7 +117,9 @@ impl Built {
 struct Shared {
     ownerships: Ownerships,
     member_limit: LimitLayer,
+    rates: Rates,
     overload: OverloadLayer,
+    clients: Arc<Inflight>,
 }
 
 fn verifier(config: &Config, metrics: &Metrics) -> io::Result<TokenVerifier> {
@@ -193,10 +202,10 @@ fn worker(
     let answer = move |peer, violation, request| stack.clone().answer(peer, violation, request);
     let mut settings = config.server.connection.clone();
     settings.max_connections = settings.max_connections.div_ceil(workers);
-    let connections = built.metrics.connections.clone();
+    let counts = Counts { connections: built.metrics.connections.clone(), clients: built.parts.clients.clone() };
     let (stop, drain) = (stop.clone(), config.server.drain_timeout);
     workers::spawn(format!("worker-{index}"), listener, move |listener| {
-        server::serve(listener, settings, answer, connections, stop, drain)
+        server::serve(listener, settings, answer, counts, stop, drain)
     })
 }
 
@@ -222,8 +231,8 @@ async fn control(listener: TcpListener, built: Built, config: Config, stop: Canc
     let admin = Admin::new(probes, move || metrics.encode());
     let answer = move |_, violation, request| admin.clone().answer(violation, request);
     // the operators' connections are not the clients': they are not counted, and end with the gate
-    let connections = prometheus_client::metrics::gauge::Gauge::default();
-    server::serve(listener, config.server.connection, answer, connections, stop, Duration::from_secs(1)).await;
+    let counts = Counts { connections: Gauge::default(), clients: Arc::new(Inflight::new()) };
+    server::serve(listener, config.server.connection, answer, counts, stop, Duration::from_secs(1)).await;
     tasks.shutdown().await;
     0
 }

@@ -2,4 +2,5 @@
 
 pub mod hop_by_hop;
 pub mod json;
+pub mod patient;
 pub mod pool;

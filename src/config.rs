@@ -19,6 +19,7 @@ use crate::member_update::decide::PolicyDefaults;
 use crate::member_update::decide::Profile;
 use crate::member_update::enforce::Enforcement;
 use crate::member_update::limit;
+use crate::member_update::rate;
 use crate::member_update::validate;
 use crate::server;
 use crate::telemetry::log;
@@ -47,8 +48,10 @@ pub struct Config {
     pub body: validate::Config,
     /// `[member_update] max_in_flight, timeout`.
     pub member_limit: limit::Config,
-    /// `[limits]`.
+    /// `[limits] max_in_flight…`.
     pub overload: overload::Config,
+    /// `[limits] …_per_client, …_per_project`.
+    pub rates: rate::Config,
 }
 
 /// The section `[server]`.
@@ -86,6 +89,7 @@ impl Default for Config {
             body: validate::Config::default(),
             member_limit: limit::Config::default(),
             overload: overload::Config::default(),
+            rates: rate::Config::default(),
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::framing::head::BodyLength;
 pub enum Violation {
     /// The head is over the limit, or has too many fields.
     HeadTooLarge,
+    /// The head did not arrive in time.
+    HeadTooSlow,
     /// The request line is not `method SP target SP HTTP/1.x`.
     RequestLine,
     /// A line ends without a carriage return, or one stands alone.
@@ -57,8 +59,8 @@ pub enum Read {
     Incomplete,
     /// They start with a head that is not good.
     BadHead(Violation),
-    /// The body breaks its grammar.
-    BadBody(Violation),
+    /// So many are good, the rest breaks the grammar of a body.
+    BadBody(usize, Violation),
 }
 
 /// The bounds of a head.
@@ -119,7 +121,7 @@ impl Framing {
                     self.state = State::Head;
                     Read::Message(good + taken)
                 }
-                Err(violation) => Read::BadBody(violation),
+                Err(violation) => Read::BadBody(good, violation),
             },
         }
     }
@@ -130,6 +132,7 @@ impl Violation {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::HeadTooLarge => "the head is over server.max_head or has more than 100 fields",
+            Self::HeadTooSlow => "the head did not arrive within server.head_timeout",
             Self::RequestLine => "the request line is not a method, a target and HTTP/1.0 or HTTP/1.1",
             Self::LineEnd => "a line does not end with carriage return and line feed",
             Self::FieldName => "a header line has no plain name before its colon",

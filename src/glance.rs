@@ -91,6 +91,8 @@ pub enum LookupError {
     Absent,
     /// Glance does not take the token.
     TokenRefused,
+    /// Glance was not asked, because it had to be asked too often for the sake of this client.
+    TooManyQuestions,
     /// Glance could not be asked: nothing is known.
     Unavailable(String),
 }
@@ -203,17 +205,17 @@ where
 
     /// Returns the owner; those who ask the same at the same time share one question to Glance.
     ///
-    /// The credential is only awaited when Glance must be asked.
+    /// The credential is only awaited when Glance must be asked, and may object to that.
     ///
     /// # Errors
     /// Tells why the owner is not known.
     pub async fn find<F>(&self, viewer: Viewer, asked: &Asked, credential: impl Fn() -> F) -> Result<Known, LookupError>
     where
-        F: Future<Output = Result<Secret<HeaderValue>, String>>,
+        F: Future<Output = Result<Secret<HeaderValue>, LookupError>>,
     {
         let image = asked.image;
         let load = async || {
-            let credential = credential().await.map_err(LookupError::Unavailable)?;
+            let credential = credential().await?;
             pingora_timeout::timeout(self.config.lookup_timeout, self.ask(asked, &credential))
                 .await
                 .unwrap_or_else(|_| Err(LookupError::Unavailable("glance did not answer in time".into())))
@@ -264,7 +266,7 @@ impl Failure for LookupError {
     fn is_final(&self) -> bool {
         match self {
             Self::Absent => true,
-            Self::TokenRefused | Self::Unavailable(_) => false,
+            Self::TokenRefused | Self::TooManyQuestions | Self::Unavailable(_) => false,
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::keystone::config::JwsMode;
 use crate::keystone::jws::Claims;
 use crate::keystone::keys::KeyRing;
 use crate::keystone::online::Keystone;
+use crate::openstack::request_id::RequestId;
 use crate::openstack::token::TokenDigest;
 use crate::openstack::token::UnverifiedToken;
 use crate::secret::Secret;
@@ -63,6 +64,8 @@ pub enum VerifyError {
     Expired,
     /// Its signature, algorithm or claims are wrong.
     Forged,
+    /// Keystone was not asked, because it had to be asked too often for the sake of this client.
+    TooManyQuestions,
     /// Keystone could not be asked: nothing is known of the token.
     Unavailable(String),
 }
@@ -75,14 +78,24 @@ impl TokenVerifier {
         Self { shared: Arc::new(Shared { cache, cache_time: config.token_cache_time, keystone, signed }) }
     }
 
-    /// Returns what the token proves.
+    /// Returns what the token proves, asking Keystone in the name of the request if need be and if
+    /// `may_ask` does not object.
     ///
     /// Calls for the same token share one question to Keystone. Outages are not remembered.
     ///
     /// # Errors
     /// Tells why nobody vouches for it.
-    pub async fn verify(&self, token: &UnverifiedToken) -> Result<Vouched, VerifyError> {
-        let vouched = self.shared.cache.get_or_load(token.digest(), |_| true, || self.shared.load(token)).await?;
+    pub async fn verify(
+        &self,
+        token: &UnverifiedToken,
+        asker: RequestId,
+        may_ask: impl Fn() -> bool,
+    ) -> Result<Vouched, VerifyError> {
+        let vouched = self
+            .shared
+            .cache
+            .get_or_load(token.digest(), |_| true, || self.shared.load(token, asker, &may_ask))
+            .await?;
         if vouched.identity.is_expired_at(SystemTime::now()) {
             return Err(VerifyError::Expired);
         }
@@ -120,7 +133,12 @@ impl TokenVerifier {
 }
 
 impl Shared {
-    async fn load(&self, token: &UnverifiedToken) -> Result<Vouched, VerifyError> {
+    async fn load(
+        &self,
+        token: &UnverifiedToken,
+        asker: RequestId,
+        may_ask: &impl Fn() -> bool,
+    ) -> Result<Vouched, VerifyError> {
         match &self.signed {
             SignedTokens::Verify(keys) if token.looks_signed() => {
                 keys.verify(token)?;
@@ -134,7 +152,10 @@ impl Shared {
             }
             SignedTokens::Opaque | SignedTokens::Verify(_) | SignedTokens::Offline(_) => {}
         }
-        let identity = self.keystone.validate(token).await?;
+        if !may_ask() {
+            return Err(VerifyError::TooManyQuestions);
+        }
+        let identity = self.keystone.validate(token, asker).await?;
         Ok(Vouched::now(identity, self.cache_time))
     }
 }
@@ -154,7 +175,7 @@ impl Failure for VerifyError {
     fn is_final(&self) -> bool {
         match self {
             Self::Unknown | Self::Expired | Self::Forged => true,
-            Self::Unavailable(_) => false,
+            Self::TooManyQuestions | Self::Unavailable(_) => false,
         }
     }
 }
@@ -165,6 +186,7 @@ impl fmt::Display for VerifyError {
             Self::Unknown => out.write_str("keystone does not know the token"),
             Self::Expired => out.write_str("the token has ended"),
             Self::Forged => out.write_str("the token is not signed by keystone"),
+            Self::TooManyQuestions => out.write_str("limits.keystone_questions_per_client"),
             Self::Unavailable(cause) => write!(out, "keystone could not be asked: {cause}"),
         }
     }

@@ -19,9 +19,14 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
-/// An API gateway that guards image-member updates in front of an `OpenStack` Glance-compatible image store.
+/// The arguments.
 #[derive(Debug, Parser)]
-#[command(name = "glance-gate", version, arg_required_else_help = true)]
+#[command(
+    name = "glance-gate",
+    version,
+    about = "An API gateway that guards image-member updates in front of an OpenStack Glance-compatible image store",
+    arg_required_else_help = true
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -76,6 +76,7 @@ pub mod authorize;
 pub mod decide;
 pub mod enforce;
 pub mod limit;
+pub mod rate;
 pub mod validate;
 
 use std::borrow::Cow;

@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
@@ -18,6 +19,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
+use pingora_limits::inflight::Guard;
+use pingora_limits::inflight::Inflight;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
@@ -27,28 +30,34 @@ use tokio_util::sync::CancellationToken;
 
 use crate::framing::Bounds;
 use crate::framing::Violation;
-use crate::server::guard::Guard;
+use crate::server::guard::Guard as FramingGuard;
 
 /// The bounds of client connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How long a request's head may take, and how long a kept connection may be idle before it.
+    /// How long a request's head may take, from its first byte to its last.
     pub head_timeout: Duration,
+    /// How long a connection may be idle before a request.
+    pub keepalive_timeout: Duration,
     /// How long a client may refuse to take a byte.
     pub write_timeout: Duration,
     /// How large a request's head may be.
     pub max_head_bytes: usize,
     /// How many connections there may be; over it, new ones wait in the kernel's queue.
     pub max_connections: usize,
+    /// How many connections one address may have; over it, new ones are closed at once. Zero means no bound.
+    pub max_connections_per_client: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            head_timeout: Duration::from_mins(1),
+            head_timeout: Duration::from_secs(10),
+            keepalive_timeout: Duration::from_mins(1),
             write_timeout: Duration::from_mins(10),
             max_head_bytes: 64 * 1024,
             max_connections: 10_000,
+            max_connections_per_client: 0,
         }
     }
 }
@@ -60,7 +69,7 @@ pub async fn serve<A, F, B>(
     listener: TcpListener,
     settings: Settings,
     answer: A,
-    connections: Gauge,
+    counts: Counts,
     stop: CancellationToken,
     drain: Duration,
 ) -> usize
@@ -77,14 +86,15 @@ where
         tokio::select! {
             accepted = listener.accept(), if has_room => match accepted {
                 Ok((stream, peer)) => {
-                    let connection =
-                        connection(stream, peer.ip().to_canonical(), settings.clone(), answer.clone(), stop.clone());
-                    let gauge = connections.clone();
-                    gauge.inc();
-                    tasks.spawn(async move {
-                        let _counted = Counted(gauge);
-                        connection.await;
-                    });
+                    let peer = peer.ip().to_canonical();
+                    // over its bound a client's connection is closed by being dropped
+                    if let Some(counted) = counts.enter(peer, settings.max_connections_per_client) {
+                        let connection = connection(stream, peer, settings.clone(), answer.clone(), stop.clone());
+                        tasks.spawn(async move {
+                            let _counted = counted;
+                            connection.await;
+                        });
+                    }
                 }
                 Err(error) => {
                     // out of file descriptors, most likely: connections that end make room
@@ -103,12 +113,36 @@ where
     cut
 }
 
+/// What counts connections for all workers together.
+#[derive(Clone)]
+pub struct Counts {
+    /// All of them, for the metrics.
+    pub connections: Gauge,
+    /// Those of each client, for the bound on them.
+    pub clients: Arc<Inflight>,
+}
+
 /// Counts a connection while it lives.
-struct Counted(Gauge);
+struct Counted {
+    connections: Gauge,
+    _client: Guard,
+}
+
+impl Counts {
+    /// Counts a connection, unless the client has too many.
+    fn enter(&self, client: IpAddr, bound: usize) -> Option<Counted> {
+        let (guard, count) = self.clients.incr(client, 1);
+        if bound > 0 && usize::try_from(count).is_ok_and(|count| count > bound) {
+            return None;
+        }
+        self.connections.inc();
+        Some(Counted { connections: self.connections.clone(), _client: guard })
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.dec();
+        self.connections.dec();
     }
 }
 
@@ -127,11 +161,12 @@ where
     stream.set_write_timeout(Some(settings.write_timeout));
     // hyper's own limit stands behind the guard's, and must not strike first
     let bounds = Bounds { max_bytes: settings.max_head_bytes };
-    let stream = Guard::new(Box::pin(stream), bounds);
+    let stream = FramingGuard::new(Box::pin(stream), bounds, settings.head_timeout);
     let verdict = stream.verdict();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(settings.head_timeout)
+        // runs from the end of the request before, so it is the idle time; a head that has begun is the guard's to time
+        .header_read_timeout(settings.keepalive_timeout + settings.head_timeout)
         .max_buf_size(settings.max_head_bytes * 2)
         .serve_connection(TokioIo::new(stream), service_fn(move |request| answer(peer, verdict.next(), request)));
     let mut connection = pin!(connection);

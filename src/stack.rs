@@ -39,6 +39,7 @@ use crate::member_update::decide::Profile;
 use crate::member_update::enforce::EnforceLayer;
 use crate::member_update::enforce::Enforcement;
 use crate::member_update::limit::LimitLayer;
+use crate::member_update::rate::Rates;
 use crate::member_update::validate;
 use crate::member_update::validate::Validate;
 use crate::openstack::request_id::RequestId;
@@ -72,6 +73,8 @@ pub struct Parts {
     pub client_idle: Duration,
     /// The limits of the member-update branch.
     pub member_limit: LimitLayer,
+    /// How often a client or a project may ask.
+    pub rates: Rates,
     /// The limits of all traffic.
     pub overload: OverloadLayer,
     /// Whose `X-Forwarded-*` are believed.
@@ -102,9 +105,9 @@ pub fn build(parts: Parts) -> HttpService {
     let member_update = ServiceBuilder::new()
         .layer(EnforceLayer::new(parts.enforcement, forward.clone())) // a refusal is answered, or only told
         .layer(parts.member_limit) // here, not on the trunk: uploads may take hours
-        .layer(check(Authenticate::new(parts.verifier.clone(), &parts.service_type))) // Unproven → Authenticated: who asks?
+        .layer(check(Authenticate::new(parts.verifier.clone(), &parts.service_type, parts.rates.clone()))) // Unproven → Authenticated: who asks?
         .layer(check(Validate::new(parts.body, parts.profile))) // Authenticated → Validated: what exactly do they ask?
-        .layer(check(Authorize::new(lookup, parts.verifier, parts.profile))) // Validated → Permitted: may they?
+        .layer(check(Authorize::new(lookup, parts.verifier, parts.profile, parts.rates))) // Validated → Permitted: may they?
         .map_request(crate::member_update::MemberUpdate::into_call) // only a permitted update is a call again
         .service(forward.clone());
 

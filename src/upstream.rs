@@ -8,9 +8,12 @@ use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
 
+use http::HeaderValue;
+use http::Method;
 use http::Request;
 use http::Uri;
 use http::Version;
+use http::header::CONTENT_LENGTH;
 use tower::Service;
 
 use crate::body::Body;
@@ -43,12 +46,10 @@ impl Forward {
     async fn send(self, call: Call) -> Result<Answer, Box<Refused>> {
         let (mut request, mut account) = call.into_request();
         prepare(&mut request, &account);
-        let mut tried = 0;
-        loop {
-            let Some(upstream) = self.balance.choose(tried) else {
-                return Err(spent(account).refuse(Refusal::UpstreamUnavailable, Cow::Borrowed("no upstream")));
-            };
-            tried += 1;
+        let mut tried = Vec::new();
+        let mut refused: Cow<'static, str> = "no upstream".into();
+        while let Some(upstream) = self.balance.choose(&tried) {
+            tried.push(upstream.address);
             let error = match self.pool.send(upstream.address, request).await {
                 Ok(mut response) => {
                     hop_by_hop::strip(response.headers_mut());
@@ -61,7 +62,10 @@ impl Forward {
             self.metrics.neighbour(upstream.name, outcome(&error));
             match error {
                 // nothing was sent, so the next upstream may have it
-                PoolError::Unreachable(_, unsent) if tried < self.balance.len() => request = *unsent,
+                PoolError::Unreachable(cause, unsent) => {
+                    refused = format!("{} cannot be connected to: {cause}", upstream.name).into();
+                    request = *unsent;
+                }
                 error => {
                     return Err(
                         spent(account).refuse(refusal(&error), Cow::Owned(format!("{}: {error}", upstream.name)))
@@ -69,6 +73,7 @@ impl Forward {
                 }
             }
         }
+        Err(spent(account).refuse(Refusal::UpstreamUnavailable, refused))
     }
 }
 
@@ -92,6 +97,11 @@ fn prepare(request: &mut Request<Body>, account: &Account) {
         *request.uri_mut() = Uri::from(target.clone());
     }
     *request.version_mut() = Version::HTTP_11;
+    // a PUT or POST says that it is empty (RFC 9110 section 8.6); hyper leaves that out
+    let is_empty = matches!(request.body(), Body::Empty);
+    if is_empty && matches!(*request.method(), Method::PUT | Method::POST | Method::PATCH) {
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     request.headers_mut().insert(X_OPENSTACK_REQUEST_ID, account.request_id.to_header());
 }
 

@@ -212,7 +212,7 @@ fn the_documented_profile_answers_owner_and_stranger_to_the_letter() {
             "owner" | "owner-as-member" if image != "shared-ownerless" => {
                 assert_eq!(decision, Decision::Refuse(Refusal::OwnerForbidden), "{role} {image}");
             }
-            "other" => assert_eq!(decision, Decision::Refuse(Refusal::MemberNotFound), "{role} {image}"),
+            "other" => assert_eq!(decision, Decision::Refuse(Refusal::NotTheMember), "{role} {image}"),
             _ => {}
         }
     });

@@ -119,8 +119,9 @@ fn tls(cafile: Option<&Path>) -> io::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     match cafile {
         Some(path) => {
-            for certificate in CertificateDer::pem_file_iter(path).map_err(io::Error::other)? {
-                roots.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
+            let told = |error: &dyn fmt::Display| io::Error::other(format!("{}: {error}", path.display()));
+            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| told(&error))? {
+                roots.add(certificate.map_err(|error| told(&error))?).map_err(|error| told(&error))?;
             }
         }
         // a machine without certificates can still speak HTTP; HTTPS then fails when it is tried

@@ -26,6 +26,7 @@ use crate::body::Body;
 use crate::body::BodyError;
 use crate::body::Progress;
 use crate::body::Sender;
+use crate::client::patient::Patient;
 
 /// The bounds of a worker's pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +130,7 @@ impl Pool {
             let stream = TcpStream::connect(upstream).await?;
             stream.set_nodelay(true)?;
             let (sender, connection) =
-                http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+                http1::Builder::new().handshake(TokioIo::new(Patient::new(stream))).await.map_err(io::Error::other)?;
             // the task lives as long as the connection, which ends with the pool or the worker's runtime
             tokio::spawn(async move {
                 if let Err(error) = connection.await {

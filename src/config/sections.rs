@@ -23,6 +23,7 @@ use crate::member_update::decide::PolicyDefaults;
 use crate::member_update::decide::Profile;
 use crate::member_update::enforce::Enforcement;
 use crate::member_update::limit;
+use crate::member_update::rate;
 use crate::member_update::validate;
 use crate::secret::Secret;
 use crate::server;
@@ -40,7 +41,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
     let ownership = ownership(&mut book.section("ownership"));
     let upstream = upstream(&mut book.section("upstream"), &server);
     let (body, member_limit) = member_update(&mut book.section("member_update"));
-    let overload = limits(&mut book.section("limits"));
+    let (overload, rates) = limits(&mut book.section("limits"));
     if admin_listen == server.listen && admin_listen.port() != 0 {
         book.section("admin").mistake("listen", "clients connect there", "give operators an address of their own");
     }
@@ -56,6 +57,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
         body,
         member_limit,
         overload,
+        rates,
     }
 }
 
@@ -81,9 +83,12 @@ fn server(section: &mut Section<'_, '_>) -> Server {
         drain_timeout: section.get("drain_timeout", default.drain_timeout),
         connection: server::Settings {
             head_timeout: positive(section, "head_timeout", connection.head_timeout),
+            keepalive_timeout: positive(section, "keepalive_timeout", connection.keepalive_timeout),
             write_timeout: positive(section, "write_timeout", connection.write_timeout),
             max_head_bytes: section.get("max_head", ByteSize(connection.max_head_bytes)).0,
             max_connections: section.get("max_connections", connection.max_connections),
+            max_connections_per_client: section
+                .get("max_connections_per_client", connection.max_connections_per_client),
         },
     };
     if !(server.mount.is_empty() || server.mount.starts_with('/') && !server.mount.ends_with('/')) {
@@ -262,12 +267,21 @@ fn member_update(section: &mut Section<'_, '_>) -> (validate::Config, limit::Con
     )
 }
 
-fn limits(section: &mut Section<'_, '_>) -> overload::Config {
+fn limits(section: &mut Section<'_, '_>) -> (overload::Config, rate::Config) {
     let default = overload::Config::default();
-    overload::Config {
-        max_in_flight: section.get("max_in_flight", default.max_in_flight),
-        max_in_flight_per_client: section.get("max_in_flight_per_client", default.max_in_flight_per_client),
-    }
+    let rates = rate::Config::default();
+    (
+        overload::Config {
+            max_in_flight: section.get("max_in_flight", default.max_in_flight),
+            max_in_flight_per_client: section.get("max_in_flight_per_client", default.max_in_flight_per_client),
+        },
+        rate::Config {
+            per_client: section.get("member_updates_per_client", rates.per_client),
+            per_project: section.get("member_updates_per_project", rates.per_project),
+            keystone_questions: section.get("keystone_questions_per_client", rates.keystone_questions),
+            ownership_questions: section.get("ownership_questions_per_client", rates.ownership_questions),
+        },
+    )
 }
 
 /// Reads a time that must not be zero.

@@ -98,6 +98,9 @@ where
         }
         let peer = call.account.peer;
         let is_trusted = self.trusted_proxies.iter().any(|net| net.contains(&peer));
+        if is_trusted && let Some(client) = client_before(&call.head.headers, &self.trusted_proxies) {
+            call.account.peer = client;
+        }
         clean(&mut call.head.headers, peer, is_trusted);
         Either::Left(self.inner.call(call))
     }
@@ -108,6 +111,7 @@ fn framed(violation: Option<Violation>) -> Result<(), (Refusal, &'static str)> {
     match violation {
         None => Ok(()),
         Some(violation @ Violation::HeadTooLarge) => Err((Refusal::HeadTooLarge, violation.as_str())),
+        Some(violation @ Violation::HeadTooSlow) => Err((Refusal::HeadTooSlow, violation.as_str())),
         Some(violation) => Err((Refusal::RequestMalformed, violation.as_str())),
     }
 }
@@ -171,6 +175,17 @@ fn clean(headers: &mut HeaderMap, peer: IpAddr, is_trusted: bool) {
     if let Ok(chain) = HeaderValue::try_from(chain) {
         headers.insert(X_FORWARDED_FOR, chain);
     }
+}
+
+/// Returns the address that the last proxy which is trusted saw: the rightmost one that is no trusted proxy's.
+fn client_before(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
+    let chain = headers.get(&X_FORWARDED_FOR)?.to_str().ok()?;
+    let mut addresses = chain.rsplit(',').map(|part| part.trim().parse::<IpAddr>());
+    addresses.find_map(|address| match address {
+        Ok(address) if trusted.iter().any(|net| net.contains(&address)) => None,
+        // what is no address ends the search: nobody knows what stands before it
+        other => Some(other.ok()),
+    })?
 }
 
 /// Tells whether a client has no business setting the header.

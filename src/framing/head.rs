@@ -67,14 +67,14 @@ fn lines(head: &[u8]) -> impl Iterator<Item = Result<&[u8], Violation>> {
     head.split_inclusive(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r\n").ok_or(Violation::LineEnd))
 }
 
-/// Checks the request line and tells whether it is HTTP/1.0.
+/// Checks the request line, whose target has no fragment (RFC 9112 section 3.2), and tells whether it is HTTP/1.0.
 fn request_line(line: &[u8]) -> Result<bool, Violation> {
     let mut words = line.split(|&byte| byte == b' ');
     let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
     else {
         return Err(Violation::RequestLine);
     };
-    if !is_token(method) || target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
+    if !is_token(method) || target.is_empty() || !target.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'#') {
         return Err(Violation::RequestLine);
     }
     match version {

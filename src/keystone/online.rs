@@ -16,6 +16,8 @@ use crate::keystone::answer::TokenAnswer;
 use crate::keystone::config::Config;
 use crate::keystone::service_token::ServiceToken;
 use crate::openstack::identity::Identity;
+use crate::openstack::request_id::RequestId;
+use crate::openstack::request_id::X_OPENSTACK_REQUEST_ID;
 use crate::openstack::token::UnverifiedToken;
 use crate::secret::Secret;
 use crate::telemetry::metrics::Metrics;
@@ -55,10 +57,10 @@ impl Keystone {
     ///
     /// # Errors
     /// `Unknown` or `Expired` if Keystone says so in its own words, else `Unavailable`.
-    pub async fn validate(&self, token: &UnverifiedToken) -> Result<Identity, VerifyError> {
+    pub async fn validate(&self, token: &UnverifiedToken, asker: RequestId) -> Result<Identity, VerifyError> {
         for _ in 0..2 {
             let own = self.service_token.value(&self.client).await.map_err(VerifyError::Unavailable)?;
-            match self.ask(token, &own).await? {
+            match self.ask(token, &own, asker).await? {
                 Told::Identity(identity) => return Ok(identity),
                 Told::OwnTokenRefused => self.service_token.forget(&own).await,
             }
@@ -87,8 +89,13 @@ impl Keystone {
         self.service_token.forget(token).await;
     }
 
-    async fn ask(&self, token: &UnverifiedToken, own: &Secret<HeaderValue>) -> Result<Told, VerifyError> {
-        let told = read(self.send(token, own).await);
+    async fn ask(
+        &self,
+        token: &UnverifiedToken,
+        own: &Secret<HeaderValue>,
+        asker: RequestId,
+    ) -> Result<Told, VerifyError> {
+        let told = read(self.send(token, own, asker).await);
         let outcome = match &told {
             Ok(Told::Identity(_)) => "ok",
             Ok(Told::OwnTokenRefused) => "own_token_refused",
@@ -100,7 +107,12 @@ impl Keystone {
     }
 
     /// Sends the question; a GET whose connection broke may be sent again.
-    async fn send(&self, token: &UnverifiedToken, own: &Secret<HeaderValue>) -> Result<JsonAnswer, JsonClientError> {
+    async fn send(
+        &self,
+        token: &UnverifiedToken,
+        own: &Secret<HeaderValue>,
+        asker: RequestId,
+    ) -> Result<JsonAnswer, JsonClientError> {
         let mut tries = 0;
         loop {
             let request = Request::get(&self.url)
@@ -108,6 +120,7 @@ impl Keystone {
                 .header("x-subject-token", token.expose())
                 .header("openstack-identity-access-rules", "1")
                 .header("accept", "application/json")
+                .header(X_OPENSTACK_REQUEST_ID, asker.to_header())
                 .body(Full::<Bytes>::default())
                 // the URL was checked with the configuration, the headers were headers before
                 .map_err(|_| JsonClientError::Broken)?;

@@ -36,7 +36,15 @@ pub struct ServiceToken {
 #[derive(Debug, Default)]
 struct Held {
     token: Option<Token>,
-    refused: Option<(Instant, String)>,
+    failed: Option<Failed>,
+}
+
+/// A login that failed.
+#[derive(Debug)]
+struct Failed {
+    at: Instant,
+    cause: String,
+    is_refused: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -78,12 +86,13 @@ impl ServiceToken {
     }
 
     async fn current(&self, client: &JsonClient) -> Result<Token, String> {
+        let asked = Instant::now();
         let mut held = self.held.lock().await;
         let now = SystemTime::now();
         if let Some(token) = held.token.as_ref().filter(|token| now < token.renew_at) {
             return Ok(token.clone());
         }
-        match self.renew(client, &mut held).await {
+        match self.renew(client, &mut held, asked).await {
             Ok(token) => Ok(token),
             // an old token that still holds is better than none
             Err(cause) => held.token.clone().filter(|token| now < token.ends_at).ok_or(cause),
@@ -98,43 +107,48 @@ impl ServiceToken {
         }
     }
 
-    async fn renew(&self, client: &JsonClient, held: &mut Held) -> Result<Token, String> {
-        if let Some((at, cause)) = &held.refused
-            && at.elapsed() < REFUSED_PAUSE
+    async fn renew(&self, client: &JsonClient, held: &mut Held, asked: Instant) -> Result<Token, String> {
+        if let Some(failed) = &held.failed
+            // who waited while a login failed shares its failure; a refused credential is not tried at once again
+            && (failed.at > asked || (failed.is_refused && failed.at.elapsed() < REFUSED_PAUSE))
         {
-            return Err(cause.clone());
+            return Err(failed.cause.clone());
         }
-        held.refused = None;
-        let token = self.log_in(client).await;
-        match &token {
-            Ok(token) => held.token = Some(token.clone()),
-            Err(cause) => {
+        match self.log_in(client).await {
+            Ok(token) => {
+                held.failed = None;
+                held.token = Some(token.clone());
+                Ok(token)
+            }
+            Err((cause, is_refused)) => {
                 tracing::warn!(%cause, "the gate has no token of its own");
-                held.refused = Some((Instant::now(), cause.clone()));
+                held.failed = Some(Failed { at: Instant::now(), cause: cause.clone(), is_refused });
+                Err(cause)
             }
         }
-        token
     }
 
-    async fn log_in(&self, client: &JsonClient) -> Result<Token, String> {
+    /// Logs in; a failure tells whether Keystone refused the credential.
+    async fn log_in(&self, client: &JsonClient) -> Result<Token, (String, bool)> {
+        let outage = |cause: String| (cause, false);
         let request = Request::builder()
             .method(Method::POST)
             .uri(&self.url)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(self.body.expose().clone()))
-            .map_err(|error| format!("auth_url: {error}"))?;
-        let answer = client.send(request).await.map_err(|error| error.to_string())?;
+            .map_err(|error| outage(format!("auth_url: {error}")))?;
+        let answer = client.send(request).await.map_err(|error| outage(error.to_string()))?;
         match answer.status {
             StatusCode::CREATED => {}
             StatusCode::UNAUTHORIZED => {
-                return Err("keystone refuses the gate's credential: check [keystone_authtoken]".into());
+                return Err(("keystone refuses the gate's credential: check [keystone_authtoken]".into(), true));
             }
-            status => return Err(format!("keystone answered {status} to the gate's login")),
+            status => return Err(outage(format!("keystone answered {status} to the gate's login"))),
         }
         let token = answer.headers.get("x-subject-token").cloned();
         let identity = serde_json::from_slice::<TokenAnswer>(&answer.body).ok().and_then(TokenAnswer::into_identity);
         let (Some(mut value), Some(identity)) = (token, identity) else {
-            return Err("keystone's answer to the gate's login is not a token".into());
+            return Err(outage("keystone's answer to the gate's login is not a token".into()));
         };
         value.set_sensitive(true);
         let now = SystemTime::now();

@@ -9,6 +9,7 @@ use crate::keystone::TokenVerifier;
 use crate::keystone::VerifyError;
 use crate::member_update::MemberUpdate;
 use crate::member_update::Unproven;
+use crate::member_update::rate::Rates;
 use crate::openstack::identity::Identity;
 use crate::openstack::target::MemberPath;
 use crate::openstack::token::TokenFault;
@@ -20,6 +21,7 @@ use crate::refusal::Refusal;
 pub struct Authenticate {
     verifier: TokenVerifier,
     service_type: Arc<str>,
+    rates: Rates,
 }
 
 /// Proof that somebody vouches for the one token of the request.
@@ -30,9 +32,9 @@ pub struct Authenticated {
 }
 
 impl Authenticate {
-    /// Asks the verifier; access rules are read for this service type.
-    pub fn new(verifier: TokenVerifier, service_type: &str) -> Self {
-        Self { verifier, service_type: service_type.into() }
+    /// Asks the verifier within the rates; access rules are read for this service type.
+    pub fn new(verifier: TokenVerifier, service_type: &str, rates: Rates) -> Self {
+        Self { verifier, service_type: service_type.into(), rates }
     }
 }
 
@@ -52,11 +54,16 @@ impl Check<MemberUpdate<Unproven>> for Authenticate {
     type Proven = MemberUpdate<Authenticated>;
 
     async fn check(&self, mut update: MemberUpdate<Unproven>) -> Result<Self::Proven, Box<Refused>> {
+        let client = update.call.account.peer;
+        if !self.rates.admits_client(client) {
+            return Err(update.refuse(Refusal::RateLimited, Cow::Borrowed("limits.member_updates_per_client")));
+        }
         let token = match UnverifiedToken::from_headers(&update.call.head.headers) {
             Ok(token) => token,
             Err(fault) => return Err(update.refuse(refusal_for_fault(fault), None)),
         };
-        let vouched = match self.verifier.verify(&token).await {
+        let may_ask = || self.rates.admits_keystone_question(client);
+        let vouched = match self.verifier.verify(&token, update.call.account.request_id, may_ask).await {
             Ok(vouched) => vouched,
             Err(error) => return Err(update.refuse(refusal_for_error(&error), Cow::Owned(error.to_string()))),
         };
@@ -65,6 +72,9 @@ impl Check<MemberUpdate<Unproven>> for Authenticate {
         account.user = Some(identity.user.clone());
         account.project = identity.project().cloned();
         account.token_age = Some(vouched.since.elapsed());
+        if identity.project().is_some_and(|project| !self.rates.admits_project(project)) {
+            return Err(update.refuse(Refusal::RateLimited, Cow::Borrowed("limits.member_updates_per_project")));
+        }
         if !rules_allow(&identity, &self.service_type, update.call.head.method.as_str(), &update.path) {
             return Err(update.refuse(Refusal::AccessRuleForbids, None));
         }
@@ -97,6 +107,7 @@ fn refusal_for_error(error: &VerifyError) -> Refusal {
         VerifyError::Unknown => Refusal::TokenInvalid,
         VerifyError::Expired => Refusal::TokenExpired,
         VerifyError::Forged => Refusal::TokenForged,
+        VerifyError::TooManyQuestions => Refusal::RateLimited,
         VerifyError::Unavailable(_) => Refusal::KeystoneUnavailable,
     }
 }

@@ -28,6 +28,7 @@ use crate::member_update::decide::Question;
 use crate::member_update::decide::Seen;
 use crate::member_update::decide::decide;
 use crate::member_update::decide::decide_by_identity;
+use crate::member_update::rate::Rates;
 use crate::member_update::validate::Validated;
 use crate::openstack::identity::ProjectId;
 use crate::openstack::identity::Roles;
@@ -42,6 +43,7 @@ pub struct Authorize<S> {
     lookup: OwnershipLookup<S>,
     verifier: TokenVerifier,
     profile: Profile,
+    rates: Rates,
 }
 
 /// Proof that the call may be forwarded, with the body that is.
@@ -52,8 +54,8 @@ pub struct Permitted {
 
 impl<S> Authorize<S> {
     /// Decides by the profile on what the lookup shows; the verifier gives the gate's own token where it is needed.
-    pub fn new(lookup: OwnershipLookup<S>, verifier: TokenVerifier, profile: Profile) -> Self {
-        Self { lookup, verifier, profile }
+    pub fn new(lookup: OwnershipLookup<S>, verifier: TokenVerifier, profile: Profile, rates: Rates) -> Self {
+        Self { lookup, verifier, profile, rates }
     }
 }
 
@@ -111,6 +113,9 @@ where
             Err(LookupError::TokenRefused) => {
                 return Err((Refusal::OwnershipUnavailable, Some("glance refuses the gate's own token".into())));
             }
+            Err(LookupError::TooManyQuestions) => {
+                return Err((Refusal::RateLimited, Some("limits.ownership_questions_per_client".into())));
+            }
             Err(LookupError::Unavailable(cause)) => return Err((Refusal::OwnershipUnavailable, Some(cause.into()))),
         };
         Ok(decide(Question {
@@ -128,15 +133,23 @@ where
         match self.lookup.lookup_as() {
             LookupAs::Caller => {
                 let token = Secret::new(look.token.expose().clone());
-                self.lookup.find(look.viewer, &look.asked, || async { Ok(token.clone()) }).await
+                let may_ask = || self.may_ask(&look.asked);
+                self.lookup.find(look.viewer, &look.asked, || async { may_ask().map(|()| token.clone()) }).await
             }
             LookupAs::Service => self.look_as_service(&look.asked).await,
         }
     }
 
+    fn may_ask(&self, asked: &Asked) -> Result<(), LookupError> {
+        if self.rates.admits_ownership_question(asked.peer) { Ok(()) } else { Err(LookupError::TooManyQuestions) }
+    }
+
     /// Looks with the gate's own token, with a new one if Glance has dropped the old.
     async fn look_as_service(&self, asked: &Asked) -> Result<Known, LookupError> {
-        let own = || async { self.verifier.own_admin_token().await.map_err(|error| error.to_string()) };
+        let own = || async {
+            self.may_ask(asked)?;
+            self.verifier.own_admin_token().await.map_err(|error| LookupError::Unavailable(error.to_string()))
+        };
         match self.lookup.find(Viewer::Service, asked, own).await {
             Err(LookupError::TokenRefused) => {
                 if let Ok(token) = self.verifier.own_admin_token().await {

@@ -100,7 +100,7 @@ fn documented(question: Question<'_>) -> Decision {
         return Decision::Refuse(Refusal::OwnerForbidden);
     }
     if question.project.as_str() != question.member {
-        return Decision::Refuse(Refusal::MemberNotFound);
+        return Decision::Refuse(Refusal::NotTheMember);
     }
     // the contract says nothing of visibility and roles
     let proved = image.visibility == Visibility::Shared && question.roles.has("member");

@@ -37,6 +37,9 @@ pub struct Guard<S> {
     heads: u64,
     verdict: Verdict,
     is_refused: bool,
+    bad_body: Option<Violation>,
+    head_timeout: Duration,
+    head_ends: Option<Pin<Box<Sleep>>>,
     linger: Option<Linger>,
 }
 
@@ -67,8 +70,9 @@ const LINGER_BYTES: usize = 4 * 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// All violations of a head, to be told through a number.
-const VIOLATIONS: [Violation; 8] = [
+const VIOLATIONS: [Violation; 9] = [
     Violation::HeadTooLarge,
+    Violation::HeadTooSlow,
     Violation::RequestLine,
     Violation::LineEnd,
     Violation::FieldName,
@@ -97,8 +101,8 @@ impl Verdict {
 }
 
 impl<S> Guard<S> {
-    /// Guards a stream.
-    pub fn new(inner: S, bounds: Bounds) -> Self {
+    /// Guards a stream, on which each head may take the timeout from its first byte to its last.
+    pub fn new(inner: S, bounds: Bounds, head_timeout: Duration) -> Self {
         Self {
             inner,
             bounds,
@@ -108,6 +112,9 @@ impl<S> Guard<S> {
             heads: 0,
             verdict: Verdict::default(),
             is_refused: false,
+            bad_body: None,
+            head_timeout,
+            head_ends: None,
             linger: None,
         }
     }
@@ -118,7 +125,7 @@ impl<S> Guard<S> {
     }
 
     /// Checks new bytes and returns how many of them may pass.
-    fn check(&mut self, new: &[u8]) -> io::Result<usize> {
+    fn check(&mut self, new: &[u8]) -> usize {
         let mut good = 0;
         while let Some(rest) = new.get(good..).filter(|rest| !rest.is_empty()) {
             let was_at_head = self.framing.is_at_head();
@@ -128,20 +135,24 @@ impl<S> Guard<S> {
             }
             match read {
                 Read::Message(end) => good += end,
-                Read::Partial => return Ok(new.len()),
-                Read::Incomplete => return Ok(good),
+                Read::Partial => return new.len(),
+                Read::Incomplete => return good,
                 Read::BadHead(violation) => {
-                    self.is_refused = true;
-                    self.verdict.refuse(self.heads, violation);
-                    return Ok(good);
+                    self.refuse(violation);
+                    return good;
                 }
-                Read::BadBody(violation) => {
-                    self.is_refused = true;
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, violation.as_str()));
+                Read::BadBody(end, violation) => {
+                    self.bad_body = Some(violation);
+                    return good + end;
                 }
             }
         }
-        Ok(good)
+        good
+    }
+
+    fn refuse(&mut self, violation: Violation) {
+        self.is_refused = true;
+        self.verdict.refuse(self.heads, violation);
     }
 
     /// Puts the stand-in behind the checked bytes, and nothing else.
@@ -169,10 +180,10 @@ impl<S: AsyncRead + Unpin> Guard<S> {
         if new.is_empty() {
             return Poll::Ready(Ok(true));
         }
-        let good = self.check(new)?;
+        let good = self.check(new);
         if self.is_refused {
             self.stand_in();
-        } else {
+        } else if self.bad_body.is_none() {
             self.held.extend_from_slice(new.get(good..).unwrap_or_default());
         }
         buffer.set_filled(before + good);
@@ -185,11 +196,21 @@ impl<S: AsyncRead + Unpin> Guard<S> {
         let held = std::mem::take(&mut self.held);
         let good = self.check(&held);
         self.held = held;
-        self.checked = good?;
+        self.checked = good;
         if self.is_refused {
             self.stand_in();
         }
         Poll::Ready(Ok(count == 0))
+    }
+
+    /// Waits until a head that has begun is out of time, and refuses it.
+    fn poll_slow_head(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let timeout = self.head_timeout;
+        ready!(self.head_ends.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout))).as_mut().poll(context));
+        self.heads += 1;
+        self.refuse(Violation::HeadTooSlow);
+        self.stand_in();
+        Poll::Ready(())
     }
 
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -222,16 +243,24 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                 self.pass(buffer);
                 return Poll::Ready(Ok(()));
             }
+            if let Some(violation) = self.bad_body {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, violation.as_str())));
+            }
             if self.is_refused {
                 // nothing more is read for hyper, which ends the connection with its answer
                 return Poll::Pending;
             }
             if self.held.is_empty() {
+                self.head_ends = None;
                 if ready!(self.poll_direct(context, buffer))? {
                     return Poll::Ready(Ok(()));
                 }
-            } else if ready!(self.poll_more(context))? {
-                return Poll::Ready(Ok(()));
+            } else {
+                match self.poll_more(context)? {
+                    Poll::Ready(true) => return Poll::Ready(Ok(())),
+                    Poll::Ready(false) => {}
+                    Poll::Pending => ready!(self.poll_slow_head(context)),
+                }
             }
         }
     }
@@ -261,7 +290,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
             ready!(Pin::new(&mut self.inner).poll_shutdown(context))?;
-            if !self.is_refused && self.framing.is_at_head() && self.held.is_empty() {
+            if !self.is_refused && self.bad_body.is_none() && self.framing.is_at_head() && self.held.is_empty() {
                 return Poll::Ready(Ok(()));
             }
         }

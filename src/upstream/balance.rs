@@ -108,27 +108,19 @@ impl Balance {
         Ok(Self { shared: Arc::new(Shared { balancer, upstreams, interval: config.health_check_interval }) })
     }
 
-    /// Chooses an upstream for the next try. If none is healthy, any is tried: a health check that fails
-    /// everywhere must not lock everybody out.
-    pub fn choose(&self, tried: usize) -> Option<Chosen<'_>> {
+    /// Chooses an upstream that was not tried yet. If none of them is healthy, any is tried: a health check that
+    /// fails everywhere must not lock everybody out.
+    pub fn choose(&self, tried: &[SocketAddr]) -> Option<Chosen<'_>> {
         let shared = &*self.shared;
-        let healthy =
-            if tried < shared.upstreams.len() { shared.balancer.select(b"", shared.upstreams.len()) } else { None };
+        let is_new = |address: &SocketAddr| !tried.contains(address);
+        let healthy = shared.balancer.select_with(b"", shared.upstreams.len(), |backend, is_healthy| {
+            is_healthy && backend.addr.as_inet().is_some_and(is_new)
+        });
         let chosen = match healthy.and_then(|backend| backend.addr.as_inet().copied()) {
             Some(address) => shared.upstreams.iter().find(|upstream| upstream.address == address),
-            None => shared.upstreams.get(tried % shared.upstreams.len().max(1)),
+            None => shared.upstreams.iter().find(|upstream| is_new(&upstream.address)),
         };
         chosen.map(|upstream| Chosen { address: upstream.address, name: &upstream.name })
-    }
-
-    /// Returns how many upstreams there are.
-    pub fn len(&self) -> usize {
-        self.shared.upstreams.len()
-    }
-
-    /// Tells whether there is no upstream at all.
-    pub fn is_empty(&self) -> bool {
-        self.shared.upstreams.is_empty()
     }
 
     /// Tells whether any upstream passed its last checks.

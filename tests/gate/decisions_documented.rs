@@ -82,16 +82,17 @@ fn who_is_not_the_member_is_told_that_there_is_none() {
             let scene = Scene::visible(&gate, visibility);
             let reply = scene.accept(&gate).token(&scene.stranger).send().await;
             assert_eq!(reply.status, 404);
-            gate.expect_refusal(&reply, "member_not_found").await;
+            gate.expect_refusal(&reply, "not_the_member").await;
         }
         let scene = Scene::new(&gate);
         for other in ["other", &MEMBER.to_uppercase(), &MEMBER[1..], OWNER] {
             let target = format!("/v2/images/{}/members/{other}", scene.image);
             let call = gate.call("PUT", &target).token(&scene.member).header("Accept", "application/json");
             let reply = call.json(ACCEPT).send().await;
-            let message = format!("{other} not found in the member list of the image {}.", scene.image);
+            // the same answer as for an image that does not exist
+            let message = format!("Image {} not found.", scene.image);
             assert_eq!(reply.json()["message"], format!("{message}<br /><br />\n\n\n"));
-            gate.expect_refusal(&reply, "member_not_found").await;
+            gate.expect_refusal(&reply, "not_the_member").await;
         }
         assert_eq!(gate.seen().iter().filter(|seen| seen.method == "PUT").count(), 0);
     });

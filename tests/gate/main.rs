@@ -16,6 +16,7 @@
 //! | `permitted` | what Glance sees of a call that passes |
 //! | `targets`, `headers` | hostile spellings, and benign ones that look like them |
 //! | `limits` | too much, too slow, and bugs |
+//! | `rates` | too often; connections; slow heads |
 //! | `token_cache`, `ownership_cache` | what is asked once, and when it is asked again |
 //! | `keystone_faults`, `service_token` | Keystone misbehaves; the gate's own token |
 //! | `jws` | signed tokens |
@@ -51,6 +52,7 @@ mod ownership_faults;
 mod passthrough;
 mod permitted;
 mod process;
+mod rates;
 mod regressions;
 mod request_ids;
 mod scene;

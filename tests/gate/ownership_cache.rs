@@ -214,7 +214,7 @@ fn looking_up_as_service_is_once_for_all_callers() {
         let replies = [
             (accept(&gate, &scene, &scene.member).await, None),
             (accept(&gate, &scene, &scene.owner).await, Some("owner_forbidden")),
-            (accept(&gate, &scene, &scene.stranger).await, Some("member_not_found")),
+            (accept(&gate, &scene, &scene.stranger).await, Some("not_the_member")),
         ];
         for (reply, reason) in replies {
             match reason {
