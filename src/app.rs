@@ -39,6 +39,7 @@ use crate::server::Counts;
 use crate::server::admin::Admin;
 use crate::server::admin::Probe;
 use crate::server::workers;
+use crate::service_token::ServiceTokens;
 use crate::stack;
 use crate::stack::Parts;
 use crate::telemetry::metrics::Metrics;
@@ -102,6 +103,11 @@ impl Built {
             mount: config.server.mount.as_str().into(),
             client_idle: config.server.client_idle_timeout,
             member_limit: self.parts.member_limit.clone(),
+            service_tokens: ServiceTokens::new(
+                self.verifier.clone(),
+                &config.keystone.service_token_roles,
+                self.parts.rates.clone(),
+            ),
             rates: self.parts.rates.clone(),
             overload: self.parts.overload.clone(),
             headers: HeadersLayer::new(&config.server.trusted_proxies, config.server.connection.max_head_bytes),

@@ -33,7 +33,9 @@ use crate::openstack::identity::ProjectId;
 use crate::openstack::image::ImageOwnership;
 use crate::openstack::request_id::RequestId;
 use crate::openstack::token::TokenDigest;
+use crate::openstack::token::UnverifiedToken;
 use crate::openstack::token::X_AUTH_TOKEN;
+use crate::openstack::token::X_SERVICE_TOKEN;
 use crate::secret::Secret;
 use crate::telemetry::metrics::Metrics;
 
@@ -127,6 +129,8 @@ pub struct Asked {
     pub path: String,
     /// The client's `Host`, from which Glance builds links.
     pub host: Option<HeaderValue>,
+    /// The service token that the caller's token rides on, if it has ended.
+    pub service_token: Option<UnverifiedToken>,
     /// The id of the request that needs to know.
     pub request_id: RequestId,
     /// Who sent that request.
@@ -233,6 +237,9 @@ where
             .map_err(|error| LookupError::Unavailable(error.to_string()))?;
         if let Some(host) = &asked.host {
             request.headers_mut().insert(HOST, host.clone());
+        }
+        if let Some(service) = &asked.service_token {
+            request.headers_mut().insert(X_SERVICE_TOKEN, service.expose().clone());
         }
         let (head, body) = request.into_parts();
         let account = Box::new(Account::new(asked.request_id, asked.peer, &head));

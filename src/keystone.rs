@@ -23,6 +23,7 @@ use crate::keystone::config::Config;
 use crate::keystone::config::JwsMode;
 use crate::keystone::jws::Claims;
 use crate::keystone::keys::KeyRing;
+use crate::keystone::online::Ended;
 use crate::keystone::online::Keystone;
 use crate::openstack::request_id::RequestId;
 use crate::openstack::token::TokenDigest;
@@ -39,6 +40,7 @@ pub struct TokenVerifier {
 #[derive(Debug)]
 struct Shared {
     cache: Remembered<TokenDigest, Vouched, VerifyError>,
+    ended: Remembered<TokenDigest, Vouched, VerifyError>,
     cache_time: Duration,
     keystone: Keystone,
     signed: SignedTokens,
@@ -70,12 +72,17 @@ pub enum VerifyError {
     Unavailable(String),
 }
 
+/// How long a verdict on a token that has ended is remembered, at most.
+const ENDED_CACHE_TIME: Duration = Duration::from_secs(60);
+
 impl TokenVerifier {
     /// Puts the verifier together.
     pub fn new(config: &Config, keystone: Keystone, signed: SignedTokens, metrics: Metrics) -> Self {
         let bounds = Bounds { entries: config.token_cache_entries, negative: config.negative_cache_time };
-        let cache = Remembered::new("token", &bounds, metrics);
-        Self { shared: Arc::new(Shared { cache, cache_time: config.token_cache_time, keystone, signed }) }
+        let cache = Remembered::new("token", &bounds, metrics.clone());
+        let few = Bounds { entries: config.token_cache_entries / 16 + 1, ..bounds };
+        let ended = Remembered::new("ended_token", &few, metrics);
+        Self { shared: Arc::new(Shared { cache, ended, cache_time: config.token_cache_time, keystone, signed }) }
     }
 
     /// Returns what the token proves, asking Keystone in the name of the request if need be and if
@@ -100,6 +107,26 @@ impl TokenVerifier {
             return Err(VerifyError::Expired);
         }
         Ok(vouched)
+    }
+
+    /// Returns what a token proves that may have ended, for a service that goes on with a user's call.
+    ///
+    /// # Errors
+    /// Tells why nobody vouches for it.
+    pub async fn verify_ended(
+        &self,
+        token: &UnverifiedToken,
+        asker: RequestId,
+        may_ask: impl Fn() -> bool,
+    ) -> Result<Vouched, VerifyError> {
+        let load = || async {
+            if !may_ask() {
+                return Err(VerifyError::TooManyQuestions);
+            }
+            let identity = self.shared.keystone.validate(token, asker, Ended::Allowed).await?;
+            Ok(Vouched::although_ended(identity, self.shared.cache_time.min(ENDED_CACHE_TIME)))
+        };
+        self.shared.ended.get_or_load(token.digest(), |_| true, load).await
     }
 
     /// Returns the key ring that must be kept fresh, if there is one.
@@ -155,7 +182,7 @@ impl Shared {
         if !may_ask() {
             return Err(VerifyError::TooManyQuestions);
         }
-        let identity = self.keystone.validate(token, asker).await?;
+        let identity = self.keystone.validate(token, asker, Ended::Refused).await?;
         Ok(Vouched::now(identity, self.cache_time))
     }
 }

@@ -45,6 +45,8 @@ use crate::member_update::validate::Validate;
 use crate::openstack::request_id::RequestId;
 use crate::openstack::request_id::X_OPENSTACK_REQUEST_ID;
 use crate::route::Route;
+use crate::service_token::ServiceTokens;
+use crate::service_token::VouchLayer;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Forward;
 
@@ -73,6 +75,8 @@ pub struct Parts {
     pub client_idle: Duration,
     /// The limits of the member-update branch.
     pub member_limit: LimitLayer,
+    /// Whose service tokens count.
+    pub service_tokens: ServiceTokens,
     /// How often a client or a project may ask.
     pub rates: Rates,
     /// The limits of all traffic.
@@ -123,6 +127,7 @@ pub fn build(parts: Parts) -> HttpService {
         .layer(parts.respond) // refusals and panics become answers here, and only here
         .layer(parts.headers) // before anything reads a header
         .layer(parts.overload)
+        .layer(VouchLayer::new(parts.service_tokens)) // only a service's token stands beside a user's
         .service(Route::new(&parts.mount, member_update, passthrough, parts.healthcheck));
 
     HttpService { edge: BoxCloneService::new(edge), client_idle: parts.client_idle }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 /// The level of each module; an import may stay on its level or go down, unless a rule below says no.
-const LEVELS: [(&str, u8); 22] = [
+const LEVELS: [(&str, u8); 24] = [
     ("main", 8),
     ("demo", 7),
     ("app", 6),
@@ -17,7 +17,9 @@ const LEVELS: [(&str, u8); 22] = [
     ("route", 3),
     ("check", 3),
     ("member_update", 3),
+    ("service_token", 3),
     ("keystone", 2),
+    ("oidc", 2),
     ("glance", 2),
     ("upstream", 2),
     ("refusal", 1),

@@ -138,6 +138,7 @@ fn keystone(section: &mut Section<'_, '_>) -> Keystone {
         www_authenticate_uri: if www_authenticate_uri.is_empty() { auth_url.clone() } else { www_authenticate_uri },
         auth_url,
         cafile: if cafile.as_os_str().is_empty() { None } else { Some(cafile) },
+        service_token_roles: section.get("service_token_roles", default.service_token_roles),
         service_type: section.get("service_type", default.service_type),
         token_cache_time: section.get("token_cache_time", default.token_cache_time),
         negative_cache_time: section.get("negative_cache_time", default.negative_cache_time),

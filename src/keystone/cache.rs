@@ -21,6 +21,12 @@ pub struct Vouched {
 impl Vouched {
     /// Notes that the identity was proved just now; it is remembered for the cache time at most.
     pub fn now(identity: Identity, cache_time: Duration) -> Self {
+        let left = identity.expires_at.duration_since(SystemTime::now()).unwrap_or_default();
+        Self { identity: Arc::new(identity), since: Instant::now(), remember: left.min(cache_time) }
+    }
+
+    /// Notes that Keystone vouched for it although it may have ended; it is remembered for the cache time.
+    pub fn although_ended(identity: Identity, cache_time: Duration) -> Self {
         Self { identity: Arc::new(identity), since: Instant::now(), remember: cache_time }
     }
 }
@@ -31,7 +37,6 @@ impl Answer for Vouched {
     }
 
     fn lasts(&self) -> Duration {
-        let left = self.identity.expires_at.duration_since(SystemTime::now()).unwrap_or_default();
-        left.min(self.remember)
+        self.remember
     }
 }

@@ -16,6 +16,8 @@ pub struct Config {
     pub credentials: Credentials,
     /// Certificates to trust instead of the system's.
     pub cafile: Option<PathBuf>,
+    /// Which roles make a token a service's, so that a user's ended token may ride on it.
+    pub service_token_roles: Vec<String>,
     /// The service type that access rules name.
     pub service_type: String,
     /// How long a good verdict is remembered.
@@ -98,6 +100,7 @@ impl Default for Config {
                 project_domain: Domain::Id("default".into()),
             },
             cafile: None,
+            service_token_roles: vec!["service".into()],
             service_type: "image".into(),
             token_cache_time: Duration::from_mins(5),
             negative_cache_time: Duration::from_secs(10),

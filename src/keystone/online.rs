@@ -27,9 +27,19 @@ use crate::telemetry::metrics::Metrics;
 pub struct Keystone {
     client: JsonClient,
     url: String,
+    url_for_expired: String,
     service_token: ServiceToken,
     max_retries: u32,
     metrics: Metrics,
+}
+
+/// Whether a token that has ended may still be vouched for (Identity API v3, `allow_expired`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It may not.
+    Refused,
+    /// It may, within Keystone's own window: a service goes on with a user's call.
+    Allowed,
 }
 
 /// What one question brought.
@@ -47,6 +57,7 @@ impl Keystone {
         Self {
             client,
             url: format!("{auth_url}/auth/tokens?nocatalog"),
+            url_for_expired: format!("{auth_url}/auth/tokens?nocatalog&allow_expired=1"),
             service_token: ServiceToken::new(auth_url, &config.credentials),
             max_retries: config.http_request_max_retries,
             metrics,
@@ -57,10 +68,19 @@ impl Keystone {
     ///
     /// # Errors
     /// `Unknown` or `Expired` if Keystone says so in its own words, else `Unavailable`.
-    pub async fn validate(&self, token: &UnverifiedToken, asker: RequestId) -> Result<Identity, VerifyError> {
+    pub async fn validate(
+        &self,
+        token: &UnverifiedToken,
+        asker: RequestId,
+        ended: Ended,
+    ) -> Result<Identity, VerifyError> {
+        let url = match ended {
+            Ended::Refused => &self.url,
+            Ended::Allowed => &self.url_for_expired,
+        };
         for _ in 0..2 {
             let own = self.service_token.value(&self.client).await.map_err(VerifyError::Unavailable)?;
-            match self.ask(token, &own, asker).await? {
+            match self.ask(url, token, &own, asker).await? {
                 Told::Identity(identity) => return Ok(identity),
                 Told::OwnTokenRefused => self.service_token.forget(&own).await,
             }
@@ -91,11 +111,12 @@ impl Keystone {
 
     async fn ask(
         &self,
+        url: &str,
         token: &UnverifiedToken,
         own: &Secret<HeaderValue>,
         asker: RequestId,
     ) -> Result<Told, VerifyError> {
-        let told = read(self.send(token, own, asker).await);
+        let told = read(self.send(url, token, own, asker).await);
         let outcome = match &told {
             Ok(Told::Identity(_)) => "ok",
             Ok(Told::OwnTokenRefused) => "own_token_refused",
@@ -109,13 +130,14 @@ impl Keystone {
     /// Sends the question; a GET whose connection broke may be sent again.
     async fn send(
         &self,
+        url: &str,
         token: &UnverifiedToken,
         own: &Secret<HeaderValue>,
         asker: RequestId,
     ) -> Result<JsonAnswer, JsonClientError> {
         let mut tries = 0;
         loop {
-            let request = Request::get(&self.url)
+            let request = Request::get(url)
                 .header("x-auth-token", own.expose())
                 .header("x-subject-token", token.expose())
                 .header("openstack-identity-access-rules", "1")

@@ -1,16 +1,20 @@
 //! Who asks? Exchanges the request's token for the identity somebody vouches for.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::call::Refused;
 use crate::check::Check;
 use crate::keystone::TokenVerifier;
 use crate::keystone::VerifyError;
+use crate::keystone::cache::Vouched;
 use crate::member_update::MemberUpdate;
 use crate::member_update::Unproven;
 use crate::member_update::rate::Rates;
 use crate::openstack::identity::Identity;
+use crate::openstack::request_id::RequestId;
 use crate::openstack::target::MemberPath;
 use crate::openstack::token::TokenFault;
 use crate::openstack::token::UnverifiedToken;
@@ -28,6 +32,7 @@ pub struct Authenticate {
 #[derive(Debug)]
 pub struct Authenticated {
     token: UnverifiedToken,
+    service: Option<UnverifiedToken>,
     identity: Arc<Identity>,
 }
 
@@ -42,6 +47,11 @@ impl Authenticated {
     /// Returns the token, which is the one that is forwarded.
     pub fn token(&self) -> &UnverifiedToken {
         &self.token
+    }
+
+    /// Returns the service token that the token rides on, if it has ended.
+    pub fn service_token(&self) -> Option<&UnverifiedToken> {
+        self.service.as_ref()
     }
 
     /// Returns what the token proves.
@@ -62,8 +72,8 @@ impl Check<MemberUpdate<Unproven>> for Authenticate {
             Ok(token) => token,
             Err(fault) => return Err(update.refuse(refusal_for_fault(fault), None)),
         };
-        let may_ask = || self.rates.admits_keystone_question(client);
-        let vouched = match self.verifier.verify(&token, update.call.account.request_id, may_ask).await {
+        let service = UnverifiedToken::service_from_headers(&update.call.head.headers).ok();
+        let vouched = match self.vouch(&token, service.as_ref(), client, update.call.account.request_id).await {
             Ok(vouched) => vouched,
             Err(error) => return Err(update.refuse(refusal_for_error(&error), Cow::Owned(error.to_string()))),
         };
@@ -78,7 +88,31 @@ impl Check<MemberUpdate<Unproven>> for Authenticate {
         if !rules_allow(&identity, &self.service_type, update.call.head.method.as_str(), &update.path) {
             return Err(update.refuse(Refusal::AccessRuleForbids, None));
         }
-        Ok(update.prove(|Unproven(())| Authenticated { token, identity }))
+        // it is only sent along where it is needed
+        let service = service.filter(|_| identity.is_expired_at(SystemTime::now()));
+        Ok(update.prove(|Unproven(())| Authenticated { token, service, identity }))
+    }
+}
+
+impl Authenticate {
+    /// Asks for the token, and once more if it has ended but rides on a service's token.
+    async fn vouch(
+        &self,
+        token: &UnverifiedToken,
+        service: Option<&UnverifiedToken>,
+        client: IpAddr,
+        asker: RequestId,
+    ) -> Result<Vouched, VerifyError> {
+        let may_ask = || self.rates.admits_keystone_question(client);
+        let vouched = self.verifier.verify(token, asker, may_ask).await;
+        // a service token that has come this far has a service's role: see the layer `VouchLayer` in the stack
+        match (&vouched, service) {
+            (Err(VerifyError::Unknown | VerifyError::Expired), Some(service)) => {
+                self.verifier.verify(service, asker, may_ask).await?;
+                self.verifier.verify_ended(token, asker, may_ask).await
+            }
+            _ => vouched,
+        }
     }
 }
 

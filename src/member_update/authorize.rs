@@ -177,6 +177,7 @@ impl Look {
             image: update.path.image_uuid()?,
             path: image_path(update.path.target().path()),
             host: update.call.head.headers.get(HOST).cloned(),
+            service_token: authenticated.service_token().cloned(),
             request_id: update.call.account.request_id,
             peer: update.call.account.peer,
         };

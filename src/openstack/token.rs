@@ -13,6 +13,9 @@ pub const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 /// The old alias that keystonemiddleware still reads; the gate refuses it.
 pub const X_STORAGE_TOKEN: HeaderName = HeaderName::from_static("x-storage-token");
 
+/// The header that carries a service's own token beside a user's.
+pub const X_SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
+
 /// The longest token the gate looks at, in bytes: Keystone's `max_token_size` is 255 by default, JWS tokens stay below 2 KiB.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
@@ -44,7 +47,19 @@ impl UnverifiedToken {
         if headers.contains_key(X_STORAGE_TOKEN) {
             return Err(TokenFault::Ambiguous);
         }
-        let mut tokens = headers.get_all(X_AUTH_TOKEN).iter();
+        Self::only(headers, &X_AUTH_TOKEN)
+    }
+
+    /// Takes the one service token of a request.
+    ///
+    /// # Errors
+    /// As [`UnverifiedToken::from_headers`].
+    pub fn service_from_headers(headers: &HeaderMap) -> Result<Self, TokenFault> {
+        Self::only(headers, &X_SERVICE_TOKEN)
+    }
+
+    fn only(headers: &HeaderMap, name: &HeaderName) -> Result<Self, TokenFault> {
+        let mut tokens = headers.get_all(name).iter();
         let token = tokens.next().ok_or(TokenFault::Missing)?;
         if tokens.next().is_some() {
             return Err(TokenFault::Ambiguous);

@@ -19,6 +19,7 @@
 //! | `rates` | too often; connections; slow heads |
 //! | `token_cache`, `ownership_cache` | what is asked once, and when it is asked again |
 //! | `keystone_faults`, `service_token` | Keystone misbehaves; the gate's own token |
+//! | `service_tokens` | the second credential, and tokens that ride on it |
 //! | `jws` | signed tokens |
 //! | `glance_faults`, `ownership_faults` | Glance misbehaves |
 //! | `passthrough`, `streaming` | everything else, unread: answers untouched, images whole |
@@ -58,6 +59,7 @@ mod request_ids;
 mod scene;
 mod secrets;
 mod service_token;
+mod service_tokens;
 mod streaming;
 mod targets;
 mod token_cache;

@@ -26,6 +26,7 @@ enforcement = "{enforcement}"
 [server]
 listen = "127.0.0.1:0"
 workers = 2
+mount = "{mount}"
 [admin]
 listen = "127.0.0.1:0"
 [log]
@@ -89,7 +90,7 @@ def login(stack: dict, credential: dict | None = None, user: str = "glance") -> 
 
 @contextlib.contextmanager
 def running(stack: dict, folder: pathlib.Path, *, profile="glance", enforcement="enforce", jws="off",
-            lookup_as="caller", token_cache_time="300s", credential=None, user="glance"):
+            lookup_as="caller", token_cache_time="300s", credential=None, user="glance", mount=""):
     """Yields a gate before the stack; ends it with SIGTERM and expects exit code 0."""
     if OVERRIDE:
         yield Gate(OVERRIDE)
@@ -99,7 +100,7 @@ def running(stack: dict, folder: pathlib.Path, *, profile="glance", enforcement=
     config.write_text(TEMPLATE.format(
         profile=profile, enforcement=enforcement, jws=jws, lookup_as=lookup_as,
         token_cache_time=token_cache_time, keystone=stack["keystone"], glance=stack["glance"],
-        state=stack["state"], login=login(stack, credential, user),
+        state=stack["state"], mount=mount, login=login(stack, credential, user),
         policy_defaults="new" if stack["new_defaults"] else "legacy"))
     config.chmod(0o600)
     with (folder / "gate.log").open("wb") as log:
