@@ -32,6 +32,7 @@ def stack(mode):
 @pytest.fixture(scope="session")
 def world(stack):
     made = World(stack)
+    gates.SECRETS.update(token for token in made.tokens.values() if token)
     yield made
     made.close()
 

@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 import urllib.parse
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("GATE_BIN", ROOT / "target/release/glance-gate"))
@@ -59,6 +60,16 @@ def address(url: str) -> tuple[str, int]:
     """Returns host and port of the URL."""
     parts = urllib.parse.urlsplit(url)
     return parts.hostname, parts.port
+
+
+# What must never stand in a log, an error or a metric: every password and token of the tests.
+SECRETS: set[str] = set()
+
+
+def assert_keeps_secrets(text: str, where: str) -> None:
+    """Fails if the text holds a secret; never prints which."""
+    leaks = sum(1 for secret in SECRETS if len(secret) >= 8 and secret in text)
+    assert not leaks, f"{leaks} secrets stand in {where}"
 
 
 class Gate:
@@ -107,7 +118,10 @@ def running(stack: dict, folder: pathlib.Path, *, profile="glance", enforcement=
         process = subprocess.Popen([BINARY, "serve", "--config", config],
                                    stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
         try:
-            yield Gate("http://" + _listening(process, log, folder / "gate.log"), process)
+            found = _listening(process, log, folder / "gate.log")
+            yield Gate("http://" + found["main"], process)
+            metrics = urllib.request.urlopen(f"http://{found['admin']}/metrics", timeout=10).read().decode()
+            assert_keeps_secrets(metrics, "the metrics")
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -116,10 +130,14 @@ def running(stack: dict, folder: pathlib.Path, *, profile="glance", enforcement=
                 process.kill()
                 code = "none within 30 s of SIGTERM"
     assert code == 0, f"the gate ended with {code}; log: {folder / 'gate.log'}"
+    text = (folder / "gate.log").read_text(errors="replace")
+    SECRETS.update(user["password"] for user in stack["users"].values())
+    assert text.count('"message":"request"') > 0 and SECRETS, "there is nothing to look at"
+    assert_keeps_secrets(text, str(folder / "gate.log"))
 
 
-def _listening(process: subprocess.Popen, log, path: pathlib.Path) -> str:
-    """Returns the address of the main listener; goes on copying the log afterwards."""
+def _listening(process: subprocess.Popen, log, path: pathlib.Path) -> dict[str, str]:
+    """Returns the addresses of the listeners; goes on copying the log afterwards."""
     found, lines = {}, collections.deque(maxlen=1)
 
     def copy() -> None:
@@ -135,8 +153,8 @@ def _listening(process: subprocess.Popen, log, path: pathlib.Path) -> str:
 
     threading.Thread(target=copy, daemon=True).start()
     deadline = time.monotonic() + 20
-    while "main" not in found:
+    while not {"main", "admin"} <= found.keys():
         if process.poll() is not None or time.monotonic() > deadline:
             raise AssertionError(f"the gate did not say where it listens:\n{path.read_text()[-2000:]}")
         time.sleep(0.02)
-    return found["main"]
+    return found

@@ -33,8 +33,9 @@ class Raw:
         first, *lines = head.decode("latin-1").replace("\r\n", "\n").lstrip("\n").split("\n")
         method, _, rest = first.partition(" ")
         target = rest.strip(" ").rpartition(" HTTP/")[0] or rest
-        headers = [(name, value.strip(" \t")) for name, colon, value in (line.partition(":") for line in lines) if colon]
-        return cls(method, target.strip(" "), tuple(headers), body)
+        fields = (line.partition(":") for line in lines)
+        headers = tuple((name, value.strip(" \t")) for name, colon, value in fields if colon)
+        return cls(method, target.strip(" "), headers, body)
 
 
 # --- from target to PATH_INFO, by what stands between the gate and Glance --------------------------------

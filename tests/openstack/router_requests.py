@@ -5,6 +5,7 @@ that no server waits for the rest.
 """
 import dataclasses
 import random
+import urllib.parse
 
 from router_pipeline import Raw
 
@@ -13,7 +14,8 @@ MEMBER = "8989447062e04a818baf9e073fd04fa7"
 BODY = b'{"status": "accepted"}'
 POLYGLOT = b'{"status":"accepted","x":"&_method=PUT&"}'
 VENDOR = "application/vnd.openstack.images-"
-BOUNDARY = b'{"x":"\r\n--b\r\nContent-Disposition: form-data; name=\\"_method\\"\r\n\r\nPUT\r\n--b--\r\n","status":"accepted"}'
+BOUNDARY = (b'{"x":"\r\n--b\r\nContent-Disposition: form-data; name=\\"_method\\"\r\n\r\nPUT\r\n--b--\r\n",'
+            b'"status":"accepted"}')
 
 METHODS = ["PUT", "POST", "PATCH", "DELETE", "GET", "HEAD", "OPTIONS", "put", "Put", "TRACE", "CONNECT", "ANY",
            "PUT\t", "PUTT", "M-SEARCH", "P%55T", "QUERY"]
@@ -30,19 +32,26 @@ ENDINGS = ["/", "//", "/.", "/..", "/x/..", "/./", "%2f", "%2F.", "%0a", "%0A", 
 PREFIXES = ["/image", "/image/image", "/Image", "/%69mage", "/image/..", "/image/.", "/image//", "/v2", "/v2/..", "/x",
             "/x/..", "/..", "/.", "/%2e%2e", "/versions", "/versions/..", "/healthcheck", "/healthcheck/..", "/images",
             "/api/image", "/", "/image/v2/..", "/image%2f.."]
-ABSOLUTE = ["http://glance", "https://glance:9292", "HTTP://GLANCE", "http://user@glance", "//glance", "http:", "http:/",
+ABSOLUTE = ["http://glance", "https://glance:9292", "HTTP://GLANCE", "http://user@glance", "//glance", "http:",
+            "http:/",
             "glance:9292", "http://glance/..", "ftp://glance", "http://", "http://[::1]:80", "*", "/http://glance"]
-KEYS = ["_method"] * 6 + ["_METHOD", "_Method", "%5fmethod", "%5Fmethod", "_%6dethod", "_metho%64", "+_method", "%20_method",
+KEYS = ["_method"] * 6 + ["_METHOD", "_Method", "%5fmethod", "%5Fmethod", "_%6dethod", "_metho%64",
+    "+_method", "%20_method",
                           "_method+", "_method%00", "_method[]", "x_method", "_method_", "_\u017fmethod", "%255fmethod"]
-VALUES = ["PUT"] * 5 + ["put", "pUt", "%50UT", "%70%75%74", "PUT%20", "+PUT", "PUT%0a", "GET", "DELETE", "", "PATCH", "P\u0075T"]
+VALUES = ["PUT"] * 5 + ["put", "pUt", "%50UT", "%70%75%74",
+    "PUT%20", "+PUT", "PUT%0a", "GET", "DELETE", "", "PATCH", "P\u0075T"]
 NOISE = ["x=1", "", "limit=5", "x=_method", "_method", "=", "%", "x=%ff", "x=y=z", "&", "x={}", "status=accepted"]
-FORMS = ["application/x-www-form-urlencoded", "Application/X-WWW-Form-Urlencoded", "application/x-www-form-urlencoded; charset=utf-8",
-         " application/x-www-form-urlencoded ;x", "multipart/form-data; boundary=b", "multipart/form-data;boundary=\"b\"",
+FORMS = ["application/x-www-form-urlencoded", "Application/X-WWW-Form-Urlencoded",
+         "application/x-www-form-urlencoded; charset=utf-8",
+         " application/x-www-form-urlencoded ;x", "multipart/form-data; boundary=b",
+         "multipart/form-data;boundary=\"b\"",
          "application/x-www-form-urlencoded, application/json", "\tapplication/x-www-form-urlencoded",
          "application/x-www-form-urlencode", "multipart/mixed; boundary=b", "text/plain"]
 ACCEPTS = [VENDOR + tail for tail in ["v2", "v2.0", "v2.3", "v2.17", "v2;q=1", "v2.9, */*", "v3", "v2 ", "v2+json"]] + [
-    VENDOR.upper() + "V2", "*/*, " + VENDOR + "v2", "application/vnd.openstack.images", " " + VENDOR + "v2", "text/html"]
-BODIES = [BODY, b'{"status":"pending"}', b'{"status":"rejected","x":[1,{}]}', b' {"status":"accepted"} ', b"{}", b"[]", b"",
+    VENDOR.upper() + "V2", "*/*, " + VENDOR + "v2", "application/vnd.openstack.images", " " + VENDOR + "v2",
+    "text/html"]
+BODIES = [BODY, b'{"status":"pending"}', b'{"status":"rejected","x":[1,{}]}', b' {"status":"accepted"} ',
+          b"{}", b"[]", b"",
           b"null", b"{", b'{"status":"accepted"}x', b'{"status":"a","status":"accepted"}', b'{"status":NaN}',
           b'\xef\xbb\xbf{"status":"accepted"}', b'{"status":"\\ud800"}', b'{"status":"\xff"}', POLYGLOT]
 LINES = [  # header lines as they stand
@@ -52,15 +61,23 @@ LINES = [  # header lines as they stand
     "Forwarded: for=1;proto=https", "X-Forwarded-Host: a/v2", "X-Forwarded-Proto: https", "X-Real-IP: 127.0.0.1",
     "X-Identity-Status: Confirmed", "X_Identity_Status: Confirmed", "X-Roles: admin", "X-Auth-Token: nonsense",
     "X-Auth-Token: a.b.c", "X-Storage-Token: nonsense", "X_Auth_Token: nonsense", "X-Service-Token: nonsense",
-    "Connection: close", "Connection: keep-alive", "Connection: X-Auth-Token", "Connection: Content-Type", "Connection: ,",
-    "Connection: upgrade", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA", "Upgrade: websocket", "TE: trailers",
-    "Expect: 100-continue", "Expect: x", "Trailer: X-Auth-Token", "Transfer-Encoding: chunked", "Transfer-Encoding: identity",
-    "Content-Length: 0", "Content-Encoding: gzip", "Content-Type: application/json", "Content_Type: application/x-www-form-urlencoded",
+    "Connection: close", "Connection: keep-alive", "Connection: X-Auth-Token", "Connection: Content-Type",
+    "Connection: ,",
+    "Connection: upgrade", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA", "Upgrade: websocket",
+    "TE: trailers",
+    "Expect: 100-continue", "Expect: x", "Trailer: X-Auth-Token", "Transfer-Encoding: chunked",
+    "Transfer-Encoding: identity",
+    "Content-Length: 0", "Content-Encoding: gzip", "Content-Type: application/json",
+    "Content_Type: application/x-www-form-urlencoded",
     "Content-Type: application/x-www-form-urlencoded", "Host: b", "Host: a/v2", "Host:", "X-Padding: \x00", "X Name: a",
-    "X-Space : a", " folded: x", "\tfolded", "no colon", ": no name", "Accept : " + VENDOR + "v2", "Cookie: _method=PUT",
-    "X-Bytes: \u00fc", "Origin: http://a", "Access-Control-Request-Method: PUT", "Range: bytes=0-1", "X-Openstack-Request-Id: x"]
-SECOND = ["PUT {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 22\r\n\r\n{body}", "GARBAGE\r\n\r\n", "\r\n", "\r\n\r\n", "0\r\n\r\n",
-          "GET {path}?_method=PUT HTTP/1.1\r\nHost: a\r\nContent-Length: 22\r\n\r\n{body}", "\0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "X-Space : a", " folded: x", "\tfolded", "no colon", ": no name", "Accept : " + VENDOR + "v2",
+    "Cookie: _method=PUT",
+    "X-Bytes: \u00fc", "Origin: http://a", "Access-Control-Request-Method: PUT", "Range: bytes=0-1",
+    "X-Openstack-Request-Id: x"]
+SECOND = ["PUT {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 22\r\n\r\n{body}",
+          "GARBAGE\r\n\r\n", "\r\n", "\r\n\r\n", "0\r\n\r\n",
+          "GET {path}?_method=PUT HTTP/1.1\r\nHost: a\r\nContent-Length: 22\r\n\r\n{body}", "\0",
+          "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
           "PUT /{path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n16\r\n{body}\r\n0\r\n\r\n"]
 
 
@@ -133,15 +150,17 @@ def _inside(draft: Draft, chance: random.Random) -> None:
 
 def _unicode(draft: Draft, chance: random.Random) -> None:
     at = chance.randrange(len(draft.pieces))
-    look_alikes = str.maketrans({"s": "\u017f", "i": "\u0131", "e": "\uff45", "m": "\uff4d", "a": "\u00e0", "2": "\uff12"})
+    look_alikes = str.maketrans({"s": "\u017f", "i": "\u0131", "e": "\uff45", "m": "\uff4d", "a": "\u00e0",
+    "2": "\uff12"})
     spelled = draft.pieces[at].translate(look_alikes)
     if chance.random() < 0.5:
-        spelled = "".join(char if char.isascii() else "".join(f"%{byte:02x}" for byte in char.encode()) for char in spelled)
+        spelled = "".join(char if char.isascii() else urllib.parse.quote(char) for char in spelled)
     draft.pieces[at] = spelled
 
 
 def _ids(draft: Draft, chance: random.Random) -> None:
-    draft.pieces[-3] = chance.choice([IMAGE.upper(), IMAGE.replace("-", ""), "x", "a.b", "~", "-", "1" * 255, "1" * 256, "members"])
+    draft.pieces[-3] = chance.choice(
+        [IMAGE.upper(), IMAGE.replace("-", ""), "x", "a.b", "~", "-", "1" * 255, "1" * 256, "members"])
     draft.pieces[-1] = chance.choice([MEMBER, "m", "-", "_", "1" * 255, "1" * 256, "members", "m.json", "a b", "a+b"])
 
 
@@ -150,7 +169,8 @@ def _ending(draft: Draft, chance: random.Random) -> None:
 
 
 def _query(draft: Draft, chance: random.Random) -> None:
-    pairs = [f"{chance.choice(KEYS)}{chance.choice('====:')}{chance.choice(VALUES)}" for _ in range(chance.choice((1, 1, 1, 2)))]
+    pairs = [f"{chance.choice(KEYS)}{chance.choice('====:')}{chance.choice(VALUES)}"
+             for _ in range(chance.choice((1, 1, 1, 2)))]
     pairs += [chance.choice(NOISE) for _ in range(chance.randrange(3))]
     chance.shuffle(pairs)
     draft.query = chance.choice(("&", "&", ";", "&amp;", "&&")).join(pairs)
@@ -160,7 +180,9 @@ def _query(draft: Draft, chance: random.Random) -> None:
 def _form(draft: Draft, chance: random.Random) -> None:
     draft.method = chance.choice(("POST", "POST", "POST", "PUT", "GET", "post"))
     draft.content_type = chance.choice(FORMS)
-    draft.body = BOUNDARY if "multipart" in draft.content_type else chance.choice((POLYGLOT, b"_method=PUT", b"%5fmethod=put"))
+    draft.body = chance.choice((POLYGLOT, b"_method=PUT", b"%5fmethod=put"))
+    if "multipart" in draft.content_type:
+        draft.body = BOUNDARY
 
 
 def _lines(draft: Draft, chance: random.Random) -> None:
@@ -169,14 +191,16 @@ def _lines(draft: Draft, chance: random.Random) -> None:
 
 def _framing(draft: Draft, chance: random.Random) -> None:
     draft.length = chance.choice(["Transfer-Encoding: chunked"] * 3 + [
-        "", "Content-Length: +{}", "Content-Length: 0{}", "Content-Length: {0}, {0}", "Content-Length: {0}\r\nContent-Length: {0}",
+        "", "Content-Length: +{}", "Content-Length: 0{}", "Content-Length: {0}, {0}",
+        "Content-Length: {0}\r\nContent-Length: {0}",
         "Content-Length: 5", "Transfer-Encoding: Chunked", "Transfer-Encoding: gzip, chunked", "Content-Length : {}"])
 
 
 def _start(draft: Draft, chance: random.Random) -> None:
-    draft.start = chance.choice(["{} {} HTTP/1.0", "{}  {} HTTP/1.1", "{} {}  HTTP/1.1", "{} {} HTTP/1.2", "{} {} http/1.1", "{} {}",
-                                 "{}\t{} HTTP/1.1", " {} {} HTTP/1.1", "\r\n{} {} HTTP/1.1", "\r\n\r\n{} {} HTTP/1.1", "{} {} HTTP/2.0",
-                                 "{} {}\tHTTP/1.1", "{} {} HTTP/1.1 ", "{} {} x HTTP/1.1", "{} {}\x0bHTTP/1.1"])
+    draft.start = chance.choice([
+        "{} {} HTTP/1.0", "{}  {} HTTP/1.1", "{} {}  HTTP/1.1", "{} {} HTTP/1.2", "{} {} http/1.1", "{} {}",
+        "{}\t{} HTTP/1.1", " {} {} HTTP/1.1", "\r\n{} {} HTTP/1.1", "\r\n\r\n{} {} HTTP/1.1", "{} {} HTTP/2.0",
+        "{} {}\tHTTP/1.1", "{} {} HTTP/1.1 ", "{} {} x HTTP/1.1", "{} {}\x0bHTTP/1.1"])
 
 
 ODDITIES = {

@@ -178,6 +178,21 @@ def test_jws_tokens_are_checked_at_the_gate(stack, world, tmp_path, jws):
         assert call(gate, world, "beta-expired").status_code == 401
 
 
+def test_a_revoked_token_works_no_longer_than_it_is_remembered(stack, world, tmp_path):
+    """The bound is token_cache_time, whatever Glance itself remembers (300 s here)."""
+    remembered = 3
+    token = world.identities.password_token("beta")
+    with gates.running(stack, tmp_path, profile="documented", token_cache_time=f"{remembered}s") as gate:
+        assert call(gate, world, token).status_code == 200
+        requests.delete(f"{stack['keystone']}/v3/auth/tokens",
+                        headers={"X-Auth-Token": token, "X-Subject-Token": token}).raise_for_status()
+        revoked = time.monotonic()
+        while (answer := call(gate, world, token)).status_code == 200:
+            # the last call may have begun within the bound
+            assert time.monotonic() - revoked < remembered + 5, "the token outlives token_cache_time"
+        assert answer.status_code == 401
+
+
 def test_keystone_out_of_reach(stack, world, mode, tmp_path):
     with gates.running(stack, tmp_path, profile="documented") as gate:
         assert call(gate, world, "beta").status_code == 200
