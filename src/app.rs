@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::cache::Bounds;
 use crate::client::json;
 use crate::client::json::JsonClient;
 use crate::client::pool::Pool;
@@ -34,6 +35,8 @@ use crate::keystone::keys::Refreshed;
 use crate::keystone::online::Keystone;
 use crate::member_update::limit::LimitLayer;
 use crate::member_update::rate::Rates;
+use crate::oidc::Issuers;
+use crate::oidc::access_tokens::AccessTokens;
 use crate::server;
 use crate::server::Counts;
 use crate::server::admin::Admin;
@@ -45,6 +48,7 @@ use crate::stack::Parts;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Forward;
 use crate::upstream::balance::Balance;
+use crate::vouch::Vouchers;
 
 /// A gate that runs.
 #[derive(Debug)]
@@ -64,6 +68,7 @@ pub struct Built {
     metrics: Metrics,
     balance: Balance,
     verifier: TokenVerifier,
+    issuers: Option<AccessTokens>,
 }
 
 /// How often the gate tries to get its own token while Keystone can not be reached.
@@ -85,7 +90,8 @@ impl Built {
             overload: OverloadLayer::new(config.overload.clone()),
             clients: Arc::new(Inflight::new()),
         };
-        Ok(Self { parts, metrics, balance, verifier })
+        let issuers = issuers(config, &metrics)?;
+        Ok(Self { parts, metrics, balance, verifier, issuers })
     }
 
     /// Builds one worker's stack.
@@ -99,7 +105,13 @@ impl Built {
             profile: config.profile,
             enforcement: config.enforcement,
             body: config.body.clone(),
-            service_type: config.keystone.service_type.as_str().into(),
+            vouchers: Vouchers::new(
+                self.verifier.clone(),
+                self.issuers.clone(),
+                &config.keystone.service_type,
+                config.telling,
+                self.parts.rates.clone(),
+            ),
             mount: config.server.mount.as_str().into(),
             client_idle: config.server.client_idle_timeout,
             member_limit: self.parts.member_limit.clone(),
@@ -145,6 +157,24 @@ fn verifier(config: &Config, metrics: &Metrics) -> io::Result<TokenVerifier> {
     };
     let keystone = Keystone::new(settings, client, metrics.clone());
     Ok(TokenVerifier::new(settings, keystone, SignedTokens::new(settings.jws, keys), metrics.clone()))
+}
+
+/// Builds the issuers, if there are any; their verdicts are remembered as long as Keystone's.
+fn issuers(config: &Config, metrics: &Metrics) -> io::Result<Option<AccessTokens>> {
+    if config.oidc.issuers.is_empty() {
+        return Ok(None);
+    }
+    let settings = &config.keystone;
+    let limits = json::Limits {
+        connect_timeout: settings.http_connect_timeout,
+        call_timeout: settings.http_request_timeout,
+        answer_bytes: config.oidc.max_jwks_bytes,
+        idle_connections: 1,
+    };
+    let client = JsonClient::new(limits, settings.cafile.as_deref())?;
+    let issuers = Issuers::new(&config.oidc, client, metrics.clone())?;
+    let bounds = Bounds { entries: settings.token_cache_entries, negative: settings.negative_cache_time };
+    Ok(Some(AccessTokens::new(issuers, &bounds, settings.token_cache_time, metrics.clone())))
 }
 
 impl App {
@@ -221,6 +251,9 @@ async fn control(listener: TcpListener, built: Built, config: Config, stop: Canc
     let mut tasks = JoinSet::new();
     tasks.spawn(built.balance.clone().watch());
     tasks.spawn(warm_up(built.verifier.clone(), has_own_token.clone()));
+    if let Some(issuers) = &built.issuers {
+        tasks.spawn(issuers.issuers().watch());
+    }
     if let Some(keys) = built.verifier.key_ring() {
         tasks.spawn(refresh_keys(keys, config.keystone.jws_key_refresh));
     }

@@ -1,5 +1,7 @@
 //! What neighbours said, remembered for a bounded time: good and bad answers apart, misses coalesced.
 
+pub mod vouched;
+
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;

@@ -1,7 +1,9 @@
 //! One configuration: a section a component, all defaults, all mistakes at once.
 
+pub mod keystone_section;
 pub mod load;
 pub mod mistake;
+pub mod oidc_section;
 pub mod reader;
 pub mod sections;
 pub mod value;
@@ -21,9 +23,11 @@ use crate::member_update::enforce::Enforcement;
 use crate::member_update::limit;
 use crate::member_update::rate;
 use crate::member_update::validate;
+use crate::oidc;
 use crate::server;
 use crate::telemetry::log;
 use crate::upstream::balance;
+use crate::vouch::Telling;
 
 /// Everything an operator can set. `config/gate.toml` holds every key at its default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +44,10 @@ pub struct Config {
     pub log: log::Config,
     /// `[keystone_authtoken]`.
     pub keystone: keystone::config::Config,
+    /// `[oidc]`.
+    pub oidc: oidc::Config,
+    /// `[upstream] identity`.
+    pub telling: Telling,
     /// `[ownership]`.
     pub ownership: glance::Config,
     /// `[upstream]`.
@@ -84,6 +92,8 @@ impl Default for Config {
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 9294)),
             log: log::Config::default(),
             keystone: keystone::config::Config::default(),
+            oidc: oidc::Config::default(),
+            telling: Telling::Token,
             ownership: glance::Config::default(),
             upstream: balance::Config::default(),
             body: validate::Config::default(),

@@ -8,6 +8,7 @@ pub mod arrival;
 pub mod fault;
 pub mod generated;
 pub mod glance;
+pub mod issuer;
 pub mod keystone;
 pub mod listener;
 pub mod overhear;

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+use http::HeaderMap;
 use http::HeaderValue;
 use http::Request;
 use http::header::ACCEPT;
@@ -33,9 +34,6 @@ use crate::openstack::identity::ProjectId;
 use crate::openstack::image::ImageOwnership;
 use crate::openstack::request_id::RequestId;
 use crate::openstack::token::TokenDigest;
-use crate::openstack::token::UnverifiedToken;
-use crate::openstack::token::X_AUTH_TOKEN;
-use crate::openstack::token::X_SERVICE_TOKEN;
 use crate::secret::Secret;
 use crate::telemetry::metrics::Metrics;
 
@@ -129,8 +127,6 @@ pub struct Asked {
     pub path: String,
     /// The client's `Host`, from which Glance builds links.
     pub host: Option<HeaderValue>,
-    /// The service token that the caller's token rides on, if it has ended.
-    pub service_token: Option<UnverifiedToken>,
     /// The id of the request that needs to know.
     pub request_id: RequestId,
     /// Who sent that request.
@@ -215,7 +211,7 @@ where
     /// Tells why the owner is not known.
     pub async fn find<F>(&self, viewer: Viewer, asked: &Asked, credential: impl Fn() -> F) -> Result<Known, LookupError>
     where
-        F: Future<Output = Result<Secret<HeaderValue>, LookupError>>,
+        F: Future<Output = Result<Secret<HeaderMap>, LookupError>>,
     {
         let image = asked.image;
         let load = async || {
@@ -228,19 +224,16 @@ where
     }
 
     /// Asks `GET /v2/images/{image_id}` (Image API v2, "Show image").
-    async fn ask(&self, asked: &Asked, credential: &Secret<HeaderValue>) -> Result<Known, LookupError> {
+    async fn ask(&self, asked: &Asked, credential: &Secret<HeaderMap>) -> Result<Known, LookupError> {
         let since = Instant::now();
         let mut request = Request::get(&asked.path)
-            .header(X_AUTH_TOKEN, credential.expose())
             .header(ACCEPT, "application/json")
             .body(Body::Empty)
             .map_err(|error| LookupError::Unavailable(error.to_string()))?;
         if let Some(host) = &asked.host {
             request.headers_mut().insert(HOST, host.clone());
         }
-        if let Some(service) = &asked.service_token {
-            request.headers_mut().insert(X_SERVICE_TOKEN, service.expose().clone());
-        }
+        request.headers_mut().extend(credential.expose().clone());
         let (head, body) = request.into_parts();
         let account = Box::new(Account::new(asked.request_id, asked.peer, &head));
         let answer = self.glance.clone().oneshot(Call { head, body, account }).await.map_err(|refused| {

@@ -1,7 +1,6 @@
 //! Who vouches for a token: Keystone, asked online or known by its signing keys.
 
 pub mod answer;
-pub mod cache;
 pub mod config;
 pub mod jws;
 pub mod keys;
@@ -18,7 +17,7 @@ use http::HeaderValue;
 use crate::cache::Bounds;
 use crate::cache::Failure;
 use crate::cache::Remembered;
-use crate::keystone::cache::Vouched;
+use crate::cache::vouched::Vouched;
 use crate::keystone::config::Config;
 use crate::keystone::config::JwsMode;
 use crate::keystone::jws::Claims;
@@ -73,7 +72,7 @@ pub enum VerifyError {
 }
 
 /// How long a verdict on a token that has ended is remembered, at most.
-const ENDED_CACHE_TIME: Duration = Duration::from_secs(60);
+const ENDED_CACHE_TIME: Duration = Duration::from_mins(1);
 
 impl TokenVerifier {
     /// Puts the verifier together.

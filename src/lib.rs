@@ -30,7 +30,7 @@
 //! | 6 | [`app`]: builds everything and runs it | levels 0–5 |
 //! | 5 | [`config`]: gathers every component's `Config` | levels 0–4 |
 //! | 4 | [`stack`]: **the request's way, read it first**; [`server`]: connections, knows nothing of `OpenStack` | `stack`: levels 0–3; `server`: `framing` |
-//! | 3 | [`edge`], [`route`], [`check`], [`member_update`], [`service_token`] | levels 0–2 and each other; `route` and `member_update` never `upstream` |
+//! | 3 | [`edge`], [`route`], [`check`], [`member_update`], [`service_token`], [`identify`], [`vouch`] | levels 0–2 and each other; `route` and `member_update` never `upstream` |
 //! | 2 | [`keystone`]: who vouches; [`oidc`]: who else vouches; [`glance`]: who owns; [`upstream`]: the way to the image store | levels 0–1, never each other |
 //! | 1 | [`refusal`], [`call`], [`cache`], [`client`] | level 0 and each other |
 //! | 0 | [`openstack`], [`framing`], [`body`], [`secret`], [`telemetry`] | level 0 |
@@ -49,6 +49,7 @@ pub mod demo;
 pub mod edge;
 pub mod framing;
 pub mod glance;
+pub mod identify;
 pub mod keystone;
 pub mod member_update;
 pub mod oidc;
@@ -61,3 +62,4 @@ pub mod service_token;
 pub mod stack;
 pub mod telemetry;
 pub mod upstream;
+pub mod vouch;

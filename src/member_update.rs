@@ -85,6 +85,7 @@ use crate::call::Call;
 use crate::call::Refused;
 use crate::openstack::target::MemberPath;
 use crate::refusal::Refusal;
+use crate::vouch::No;
 
 /// A call on an image member, with what is proved of it so far.
 ///
@@ -112,6 +113,11 @@ impl<Proof> MemberUpdate<Proof> {
     /// Exchanges the proof for a further one.
     fn prove<Next>(self, next: impl FnOnce(Proof) -> Next) -> MemberUpdate<Next> {
         MemberUpdate { call: self.call, path: self.path, proof: next(self.proof) }
+    }
+
+    /// Says no.
+    fn say(self, (refusal, cause): No) -> Box<Refused> {
+        self.refuse(refusal, cause)
     }
 
     /// Says no, with the inside cause for the log.

@@ -2,6 +2,7 @@
 
 pub mod access_rule;
 pub mod identity;
+pub mod identity_headers;
 pub mod image;
 pub mod member;
 pub mod member_body;

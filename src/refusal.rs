@@ -120,6 +120,8 @@ refusals! {
     RoleForbidden = FORBIDDEN, "role_forbidden", "You are not authorized to complete modify_member action.";
     /// Keystone could not be asked.
     KeystoneUnavailable = SERVICE_UNAVAILABLE, "keystone_unavailable", "Keystone cannot be reached to verify the token. Try again later.";
+    /// The issuer of an access token could not be asked for its keys.
+    IssuerUnavailable = SERVICE_UNAVAILABLE, "issuer_unavailable", "The issuer of the token cannot be reached. Try again later.";
     /// Nobody could tell who owns the image.
     OwnershipUnavailable = SERVICE_UNAVAILABLE, "ownership_unavailable", "The image service cannot tell who owns the image. Try again later.";
     /// No upstream could be reached, or none answered in time.
@@ -142,6 +144,7 @@ impl Refusal {
         matches!(
             self,
             Self::KeystoneUnavailable
+                | Self::IssuerUnavailable
                 | Self::OwnershipUnavailable
                 | Self::UpstreamUnavailable
                 | Self::RateLimited

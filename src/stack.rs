@@ -32,6 +32,7 @@ use crate::framing::Violation;
 use crate::glance::OwnershipLookup;
 use crate::glance::Ownerships;
 use crate::glance::watch::WatchLayer;
+use crate::identify::IdentifyLayer;
 use crate::keystone::TokenVerifier;
 use crate::member_update::authenticate::Authenticate;
 use crate::member_update::authorize::Authorize;
@@ -49,13 +50,14 @@ use crate::service_token::ServiceTokens;
 use crate::service_token::VouchLayer;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Forward;
+use crate::vouch::Vouchers;
 
 /// What the stack is made of. `forward` is the worker's own; the rest is shared by all workers.
 #[derive(Clone)]
 pub struct Parts {
     /// The worker's way to the upstreams.
     pub forward: Forward,
-    /// Who vouches for tokens.
+    /// Who vouches for Keystone tokens, and gives the gate its own.
     pub verifier: TokenVerifier,
     /// Who owns the images, as far as it is remembered.
     pub ownerships: Ownerships,
@@ -67,8 +69,8 @@ pub struct Parts {
     pub enforcement: Enforcement,
     /// The bounds of a member update's body.
     pub body: validate::Config,
-    /// The service type that access rules name.
-    pub service_type: Arc<str>,
+    /// All who vouch for credentials.
+    pub vouchers: Vouchers,
     /// The prefix that Glance is served under.
     pub mount: Arc<str>,
     /// How long a client may pause in a body.
@@ -109,7 +111,7 @@ pub fn build(parts: Parts) -> HttpService {
     let member_update = ServiceBuilder::new()
         .layer(EnforceLayer::new(parts.enforcement, forward.clone())) // a refusal is answered, or only told
         .layer(parts.member_limit) // here, not on the trunk: uploads may take hours
-        .layer(check(Authenticate::new(parts.verifier.clone(), &parts.service_type, parts.rates.clone()))) // Unproven → Authenticated: who asks?
+        .layer(check(Authenticate::new(parts.vouchers.clone(), parts.rates.clone()))) // Unproven → Authenticated: who asks?
         .layer(check(Validate::new(parts.body, parts.profile))) // Authenticated → Validated: what exactly do they ask?
         .layer(check(Authorize::new(lookup, parts.verifier, parts.profile, parts.rates))) // Validated → Permitted: may they?
         .map_request(crate::member_update::MemberUpdate::into_call) // only a permitted update is a call again
@@ -117,6 +119,7 @@ pub fn build(parts: Parts) -> HttpService {
 
     // everything else: stream it through, unread
     let passthrough = ServiceBuilder::new()
+        .layer(IdentifyLayer::new(parts.vouchers)) // only for a Glance that does not ask itself who it is
         .layer(WatchLayer::new(parts.ownerships)) // a change that passes by makes us forget
         .service(forward);
 

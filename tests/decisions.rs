@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_SNAPSHOTS=1 cargo test --test decisions` writes the table anew; read its difference before you commit it.
 
+#![expect(clippy::expect_used, reason = "a test that can not go on fails")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
@@ -148,7 +150,9 @@ fn table() -> String {
         }
     }
     for (profile_name, profile) in PROFILES {
-        for (name, scope) in [("domain", Scope::Domain), ("system", Scope::System), ("unscoped", Scope::Unscoped)] {
+        for (name, scope) in
+            [("domain", Scope::Domain("domain".into())), ("system", Scope::System), ("unscoped", Scope::Unscoped)]
+        {
             for asked in STATUSES {
                 let decision = outcome(profile, LookupAs::Caller, scope.clone(), "other", "admin", "shared", asked);
                 let _ =
@@ -156,7 +160,8 @@ fn table() -> String {
             }
         }
     }
-    out.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    let lines: Vec<&str> = out.lines().map(str::trim_end).collect();
+    lines.join("\n") + "\n"
 }
 
 #[test]

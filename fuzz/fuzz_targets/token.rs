@@ -1,3 +1,8 @@
+//! Fuzzes `tests/properties/token.rs`.
+
 #![no_main]
-use libfuzzer_sys::fuzz_target;
-fuzz_target!(|data: &[u8]| { let _ = data; });
+
+#[path = "../../tests/properties/token.rs"]
+mod property;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| property::holds(data));

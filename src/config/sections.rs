@@ -1,7 +1,5 @@
 //! Every key of every section, with what is checked about it.
 
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
@@ -9,15 +7,14 @@ use tracing::Level;
 
 use crate::config::Config;
 use crate::config::Server;
+use crate::config::keystone_section;
+use crate::config::oidc_section;
 use crate::config::reader::Book;
 use crate::config::reader::Section;
 use crate::config::value::ByteSize;
 use crate::edge::overload;
 use crate::glance;
 use crate::glance::LookupAs;
-use crate::keystone::config::Config as Keystone;
-use crate::keystone::config::Credentials;
-use crate::keystone::config::Domain;
 use crate::keystone::config::JwsMode;
 use crate::member_update::decide::PolicyDefaults;
 use crate::member_update::decide::Profile;
@@ -25,11 +22,11 @@ use crate::member_update::enforce::Enforcement;
 use crate::member_update::limit;
 use crate::member_update::rate;
 use crate::member_update::validate;
-use crate::secret::Secret;
 use crate::server;
 use crate::telemetry::log;
 use crate::telemetry::log::Format;
 use crate::upstream::balance;
+use crate::vouch::Telling;
 
 /// Reads all sections.
 pub fn read(book: &mut Book<'_>) -> Config {
@@ -37,9 +34,19 @@ pub fn read(book: &mut Book<'_>) -> Config {
     let server = server(&mut book.section("server"));
     let admin_listen = book.section("admin").get("listen", Config::default().admin_listen);
     let log = log(&mut book.section("log"));
-    let keystone = keystone(&mut book.section("keystone_authtoken"));
+    let keystone = keystone_section::read(&mut book.section("keystone_authtoken"));
     let ownership = ownership(&mut book.section("ownership"));
-    let upstream = upstream(&mut book.section("upstream"), &server);
+    let (upstream, telling) = upstream(&mut book.section("upstream"), &server);
+    let oidc = oidc_section::read(&mut book.section("oidc"));
+    if telling == Telling::Headers {
+        let mut section = book.section("upstream");
+        if keystone.jws == JwsMode::Offline {
+            section.mistake("identity", "headers need roles, and jws = \"offline\" knows none", "jws = \"verify\"");
+        }
+        if ownership.lookup_as == LookupAs::Service {
+            section.mistake("identity", "such a Glance takes no token of the gate's", "lookup_as = \"caller\"");
+        }
+    }
     let (body, member_limit) = member_update(&mut book.section("member_update"));
     let (overload, rates) = limits(&mut book.section("limits"));
     if admin_listen == server.listen && admin_listen.port() != 0 {
@@ -52,6 +59,8 @@ pub fn read(book: &mut Book<'_>) -> Config {
         admin_listen,
         log,
         keystone,
+        oidc,
+        telling,
         ownership,
         upstream,
         body,
@@ -117,95 +126,6 @@ fn log(section: &mut Section<'_, '_>) -> log::Config {
     }
 }
 
-fn keystone(section: &mut Section<'_, '_>) -> Keystone {
-    let default = Keystone::default();
-    let auth_url = section.get("auth_url", default.auth_url);
-    if !is_http_url(&auth_url) || !auth_url.trim_end_matches('/').ends_with("/v3") {
-        section.mistake("auth_url", "no URL of Keystone's version 3", "write http(s)://host:port/v3");
-    }
-    let www_authenticate_uri = section.get("www_authenticate_uri", String::new());
-    if www_authenticate_uri.contains(['"', '\n']) {
-        section.mistake("www_authenticate_uri", "no URL", "write the URL that clients reach Keystone by");
-    }
-    let cafile: PathBuf = section.get("cafile", PathBuf::new());
-    let jws = section.choose(
-        "jws",
-        JwsMode::Off,
-        &[("off", JwsMode::Off), ("verify", JwsMode::Verify), ("offline", JwsMode::Offline)],
-    );
-    Keystone {
-        credentials: credentials(section),
-        www_authenticate_uri: if www_authenticate_uri.is_empty() { auth_url.clone() } else { www_authenticate_uri },
-        auth_url,
-        cafile: if cafile.as_os_str().is_empty() { None } else { Some(cafile) },
-        service_token_roles: section.get("service_token_roles", default.service_token_roles),
-        service_type: section.get("service_type", default.service_type),
-        token_cache_time: section.get("token_cache_time", default.token_cache_time),
-        negative_cache_time: section.get("negative_cache_time", default.negative_cache_time),
-        token_cache_entries: section.get("token_cache_entries", default.token_cache_entries),
-        http_connect_timeout: positive(section, "http_connect_timeout", default.http_connect_timeout),
-        http_request_timeout: positive(section, "http_request_timeout", default.http_request_timeout),
-        http_request_max_retries: section.get("http_request_max_retries", default.http_request_max_retries),
-        max_answer_bytes: section.get("max_answer", ByteSize(default.max_answer_bytes)).0,
-        jws,
-        jws_public_key_repository: section.get("jws_public_key_repository", default.jws_public_key_repository),
-        jws_key_refresh: positive(section, "jws_key_refresh", default.jws_key_refresh),
-    }
-}
-
-fn credentials(section: &mut Section<'_, '_>) -> Credentials {
-    let is_application = section.choose("auth_type", false, &[("password", false), ("v3applicationcredential", true)]);
-    let username: String = section.get("username", "glance".into());
-    let password = secret(section, "password", "password_file");
-    let user_domain = domain(section, "user_domain_id", "user_domain_name");
-    let project_name: String = section.get("project_name", "service".into());
-    let project_domain = domain(section, "project_domain_id", "project_domain_name");
-    let id: String = section.get("application_credential_id", String::new());
-    let application_secret = secret(section, "application_credential_secret", "application_credential_secret_file");
-    if is_application {
-        if id.is_empty() {
-            section.mistake(
-                "application_credential_id",
-                "it is missing",
-                "see `openstack application credential create`",
-            );
-        }
-        need(section, "application_credential_secret", &application_secret);
-        return Credentials::ApplicationCredential { id, secret: application_secret };
-    }
-    need(section, "password", &password);
-    Credentials::Password { username, password, user_domain, project_name, project_domain }
-}
-
-fn need(section: &mut Section<'_, '_>, key: &'static str, secret: &Secret<String>) {
-    if secret.expose().is_empty() {
-        let hint = format!("set {key}_file, or the variable GLANCE_GATE_KEYSTONE_AUTHTOKEN_{}", key.to_uppercase());
-        section.mistake(key, "the gate needs a credential of its own", &hint);
-    }
-}
-
-/// Reads a secret from its key or from a file, of which a last line end is dropped.
-fn secret(section: &mut Section<'_, '_>, key: &'static str, file_key: &'static str) -> Secret<String> {
-    let written: String = section.get(key, String::new());
-    let file: PathBuf = section.get(file_key, PathBuf::new());
-    if file.as_os_str().is_empty() {
-        return Secret::new(written);
-    }
-    match fs::read_to_string(&file) {
-        Ok(text) => Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()),
-        Err(error) => {
-            section.mistake(file_key, &error.to_string(), "the gate must be able to read the file");
-            Secret::new(written)
-        }
-    }
-}
-
-fn domain(section: &mut Section<'_, '_>, id_key: &'static str, name_key: &'static str) -> Domain {
-    let id: String = section.get(id_key, "default".into());
-    let name: String = section.get(name_key, String::new());
-    if name.is_empty() { Domain::Id(id) } else { Domain::Name(name) }
-}
-
 fn ownership(section: &mut Section<'_, '_>) -> glance::Config {
     let default = glance::Config::default();
     let words = [("caller", LookupAs::Caller), ("service", LookupAs::Service)];
@@ -219,7 +139,7 @@ fn ownership(section: &mut Section<'_, '_>) -> glance::Config {
     }
 }
 
-fn upstream(section: &mut Section<'_, '_>, server: &Server) -> balance::Config {
+fn upstream(section: &mut Section<'_, '_>, server: &Server) -> (balance::Config, Telling) {
     let default = balance::Config::default();
     let servers = section.get("servers", default.servers);
     if servers.is_empty() {
@@ -238,8 +158,10 @@ fn upstream(section: &mut Section<'_, '_>, server: &Server) -> balance::Config {
             section.mistake("servers", "the gate itself listens there", "give Glance another port");
         }
     }
+    let words = [("token", Telling::Token), ("forward", Telling::Headers)];
+    let telling = section.choose("identity", Telling::Token, &words);
     let limits = default.connections;
-    balance::Config {
+    let config = balance::Config {
         servers,
         health_check_interval: positive(section, "health_check_interval", default.health_check_interval),
         health_check_path: section.get("health_check_path", default.health_check_path),
@@ -250,7 +172,8 @@ fn upstream(section: &mut Section<'_, '_>, server: &Server) -> balance::Config {
             idle_connections: section.get("keepalive_connections", limits.idle_connections),
             keepalive_timeout: section.get("keepalive_timeout", limits.keepalive_timeout),
         },
-    }
+    };
+    (config, telling)
 }
 
 fn member_update(section: &mut Section<'_, '_>) -> (validate::Config, limit::Config) {
@@ -286,7 +209,7 @@ fn limits(section: &mut Section<'_, '_>) -> (overload::Config, rate::Config) {
 }
 
 /// Reads a time that must not be zero.
-fn positive(section: &mut Section<'_, '_>, key: &'static str, default: Duration) -> Duration {
+pub fn positive(section: &mut Section<'_, '_>, key: &'static str, default: Duration) -> Duration {
     let time = section.get(key, default);
     if time.is_zero() {
         section.mistake(key, "no time at all", "give it a time above zero");
@@ -294,6 +217,7 @@ fn positive(section: &mut Section<'_, '_>, key: &'static str, default: Duration)
     time
 }
 
-fn is_http_url(text: &str) -> bool {
+/// Tells whether the text is a URL of http or https.
+pub fn is_http_url(text: &str) -> bool {
     text.parse::<Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
 }

@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn units_are_part_of_a_value() {
         assert_eq!(Duration::read(Raw::Text("250ms")), Some(Duration::from_millis(250)));
-        assert_eq!(Duration::read(Raw::Text("6h")), Some(Duration::from_secs(21_600)));
+        assert_eq!(Duration::read(Raw::Text("6h")), Some(Duration::from_hours(6)));
         assert_eq!(Duration::read(Raw::Text("5")), None);
         assert_eq!(Duration::read(Raw::Text("-5s")), None);
         assert_eq!(ByteSize::read(Raw::Text("64KiB")), Some(ByteSize(65_536)));

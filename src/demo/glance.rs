@@ -40,13 +40,15 @@ pub struct GlanceOptions {
     pub keystone: Keystone,
     /// Which policies are in force.
     pub policy: Policy,
+    /// Whether it has no `auth_token` and believes the identity headers.
+    pub believes_headers: bool,
 }
 
 impl GlanceOptions {
     /// Returns options with this Keystone and the new policies.
     #[must_use]
     pub fn new(keystone: Keystone) -> Self {
-        Self { keystone, policy: Policy::New }
+        Self { keystone, policy: Policy::New, believes_headers: false }
     }
 }
 
@@ -66,6 +68,7 @@ impl Glance {
         let bound = Bound::free().await?;
         let state = Arc::new(State {
             keystone: options.keystone,
+            believes_headers: options.believes_headers,
             door: Door::default(),
             healthy: AtomicBool::new(true),
             policy: Mutex::new(options.policy),
@@ -184,6 +187,7 @@ impl Glance {
 #[derive(Debug)]
 struct State {
     keystone: Keystone,
+    believes_headers: bool,
     door: Door,
     healthy: AtomicBool,
     policy: Mutex<Policy>,

@@ -10,7 +10,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 mod authentication;
-mod base64;
+pub mod base64;
 mod jws;
 mod service;
 mod spec;

@@ -39,26 +39,9 @@ pub struct Headers<S> {
     inner: S,
 }
 
-/// Headers that say where a request came from or what it really is; only a trusted proxy may set the former.
-const FORWARDED: [&str; 7] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-real-ip",
-];
-
 /// Headers that make some server run another request than the one that was checked.
-const REWRITING: [&str; 6] = [
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-url",
-    "x-rewrite-url",
-    "x-forwarded-server",
-];
+const REWRITING: [&str; 5] =
+    ["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"];
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -191,9 +174,14 @@ fn client_before(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
 /// Tells whether a client has no business setting the header.
 fn is_forgery(name: &str, is_trusted: bool) -> bool {
     if name.starts_with("x-") {
-        return is_identity(name) || REWRITING.contains(&name) || (!is_trusted && FORWARDED.contains(&name));
+        return is_identity(name) || REWRITING.contains(&name) || (!is_trusted && is_forwarded(name));
     }
     name == "openstack-system-scope" || (!is_trusted && name == "forwarded")
+}
+
+/// Tells whether the header says where a request came from; only a trusted proxy may say that.
+fn is_forwarded(name: &str) -> bool {
+    name.starts_with("x-forwarded-") || name == "x-real-ip"
 }
 
 /// Tells whether the header says who somebody is, as keystonemiddleware tells Glance.

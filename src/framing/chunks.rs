@@ -1,6 +1,7 @@
 //! The chunks of a body (RFC 9112 section 7.1), as they pass.
 
 use crate::framing::Violation;
+use crate::framing::head::is_token_byte;
 
 /// Where in a chunked body the next byte stands.
 #[derive(Debug, Default)]
@@ -18,6 +19,7 @@ enum Place {
     DataReturn,
     DataEnd,
     TrailerStart,
+    TrailerName,
     Trailer,
     TrailerEnd,
     LastEnd,
@@ -77,13 +79,16 @@ impl Chunks {
             (Place::Size { digits: 1.., size }, b';') => Place::Extension { size },
             (Place::Size { digits: 1.., size } | Place::Extension { size }, b'\r') => Place::SizeEnd { size },
             (Place::Extension { size }, byte) if self.is_extension(byte) => Place::Extension { size },
-            (Place::SizeEnd { size: 0 }, b'\n') | (Place::TrailerEnd, b'\n') => Place::TrailerStart,
+            (Place::SizeEnd { size: 0 } | Place::TrailerEnd, b'\n') => Place::TrailerStart,
             (Place::SizeEnd { size }, b'\n') => Place::Data { left: size },
             (Place::DataReturn, b'\r') => Place::DataEnd,
             (Place::DataEnd, b'\n') => Place::default(),
             (Place::TrailerStart, b'\r') => Place::LastEnd,
             (Place::Trailer, b'\r') => Place::TrailerEnd,
-            (Place::TrailerStart, byte) if byte.is_ascii_alphanumeric() && self.is_extension(byte) => Place::Trailer,
+            (Place::TrailerStart | Place::TrailerName, byte) if is_token_byte(byte) && self.is_extension(byte) => {
+                Place::TrailerName
+            }
+            (Place::TrailerName, b':') => Place::Trailer,
             (Place::Trailer, byte) if self.is_extension(byte) => Place::Trailer,
             (Place::LastEnd, b'\n') => return Some(None),
             _ => return None,
@@ -153,6 +158,8 @@ mod tests {
             "0\n\r\n",
             "0\r\nX: a\n\r\n",
             "0\r\n: a\r\n\r\n",
+            "0\r\nT\r\n\r\n",
+            "0\r\nT : a\r\n\r\n",
             &flood,
             &extension,
         ] {

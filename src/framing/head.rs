@@ -86,7 +86,12 @@ fn request_line(line: &[u8]) -> Result<bool, Violation> {
 
 /// Tells whether the bytes are a token (RFC 9110 section 5.6.2).
 fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+}
+
+/// Tells whether the byte may stand in a token.
+pub fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// The fields that say where a request ends and whom it is for.

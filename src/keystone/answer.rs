@@ -70,7 +70,7 @@ impl TokenAnswer {
         let expires_at = OffsetDateTime::parse(&token.expires_at, &Rfc3339).ok()?.into();
         let scope = match (token.project, token.domain, token.system) {
             (Some(project), None, None) => Scope::Project(ProjectId::new(&project.id)),
-            (None, Some(_), None) => Scope::Domain,
+            (None, Some(domain), None) => Scope::Domain(domain.id.into()),
             (None, None, Some(_)) => Scope::System,
             (None, None, None) => Scope::Unscoped,
             // two scopes at once is nothing Keystone says

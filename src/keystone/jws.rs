@@ -67,7 +67,7 @@ impl Claims {
     pub fn into_identity(self) -> Identity {
         let scope = match (self.openstack_project_id, self.openstack_domain_id, self.openstack_system) {
             (Some(project), None, None) => Scope::Project(ProjectId::new(&project)),
-            (None, Some(_), None) => Scope::Domain,
+            (None, Some(domain), None) => Scope::Domain(domain.into()),
             (None, None, Some(_)) => Scope::System,
             // a token with several scopes is treated like one with none: only Glance may decide
             _ => Scope::Unscoped,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use http::HeaderMap;
 use http::HeaderValue;
 use http::header::CONTENT_ENCODING;
 use http::header::CONTENT_TYPE;
@@ -33,7 +34,7 @@ use crate::member_update::validate::Validated;
 use crate::openstack::identity::ProjectId;
 use crate::openstack::identity::Roles;
 use crate::openstack::member::RequestedStatus;
-use crate::openstack::token::UnverifiedToken;
+use crate::openstack::token::X_AUTH_TOKEN;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
 
@@ -132,9 +133,8 @@ where
     async fn look(&self, look: Look) -> Result<Known, LookupError> {
         match self.lookup.lookup_as() {
             LookupAs::Caller => {
-                let token = Secret::new(look.token.expose().clone());
                 let may_ask = || self.may_ask(&look.asked);
-                self.lookup.find(look.viewer, &look.asked, || async { may_ask().map(|()| token.clone()) }).await
+                self.lookup.find(look.viewer, &look.asked, || async { may_ask().map(|()| look.headers.clone()) }).await
             }
             LookupAs::Service => self.look_as_service(&look.asked).await,
         }
@@ -148,7 +148,11 @@ where
     async fn look_as_service(&self, asked: &Asked) -> Result<Known, LookupError> {
         let own = || async {
             self.may_ask(asked)?;
-            self.verifier.own_admin_token().await.map_err(|error| LookupError::Unavailable(error.to_string()))
+            let token = self.verifier.own_admin_token().await;
+            let token = token.map_err(|error| LookupError::Unavailable(error.to_string()))?;
+            let mut headers = HeaderMap::new();
+            headers.insert(X_AUTH_TOKEN, token.expose().clone());
+            Ok(Secret::new(headers))
         };
         match self.lookup.find(Viewer::Service, asked, own).await {
             Err(LookupError::TokenRefused) => {
@@ -166,7 +170,7 @@ where
 struct Look {
     asked: Asked,
     viewer: Viewer,
-    token: UnverifiedToken,
+    headers: Secret<HeaderMap>,
 }
 
 impl Look {
@@ -177,16 +181,15 @@ impl Look {
             image: update.path.image_uuid()?,
             path: image_path(update.path.target().path()),
             host: update.call.head.headers.get(HOST).cloned(),
-            service_token: authenticated.service_token().cloned(),
             request_id: update.call.account.request_id,
             peer: update.call.account.peer,
         };
         // the eyes the caller sees with: its project and roles, or its very token where the roles are unknown
         let viewer = match &authenticated.identity().roles {
             Roles::Known(roles) => Viewer::Roles(project.clone(), roles.clone()),
-            Roles::Unknown => Viewer::Token(authenticated.token().digest()),
+            Roles::Unknown => Viewer::Token(authenticated.credential().token().digest()),
         };
-        Some(Self { asked, viewer, token: authenticated.token().clone() })
+        Some(Self { asked, viewer, headers: authenticated.headers() })
     }
 }
 

@@ -8,6 +8,9 @@ use http::Uri;
 
 use crate::oidc::algorithm::Algorithm;
 
+/// How far clocks may be apart: a token must not live on much longer than its issuer says.
+const MAX_LEEWAY: Duration = Duration::from_mins(5);
+
 /// All issuers and how their keys are kept fresh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -83,6 +86,9 @@ impl Config {
         }
         if self.max_keys == 0 || self.max_jwks_bytes == 0 {
             return Err(io::Error::other("max_keys and max_jwks_bytes must be more than zero"));
+        }
+        if self.token_leeway > MAX_LEEWAY {
+            return Err(io::Error::other("token_leeway must be five minutes at most"));
         }
         let mut names = BTreeSet::new();
         for issuer in &self.issuers {
@@ -163,6 +169,7 @@ mod tests {
         assert!(config(vec![issuer(|_| {}), issuer(|_| {})]).check().is_err());
         assert!(Config { jwks_refresh: Duration::ZERO, ..Config::default() }.check().is_err());
         assert!(Config { jwks_min_interval: Duration::ZERO, ..Config::default() }.check().is_err());
+        assert!(Config { token_leeway: Duration::from_hours(1), ..Config::default() }.check().is_err());
         assert!(Config { max_keys: 0, ..Config::default() }.check().is_err());
         for wrong in [
             issuer(|issuer| issuer.issuer.clear()),

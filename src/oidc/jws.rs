@@ -86,9 +86,9 @@ impl<'t> UnverifiedJws<'t> {
         &self.signature
     }
 
-    /// Returns the payload, for the key set that has checked the signature.
-    pub fn into_payload(self) -> Vec<u8> {
-        self.payload
+    /// Returns the payload, for the key set that checks the signature.
+    pub fn unverified_payload(&self) -> &[u8] {
+        &self.payload
     }
 }
 

@@ -19,8 +19,8 @@ pub struct UserId(Arc<str>);
 pub enum Scope {
     /// Acts for one project, the only scope Glance's member policies accept.
     Project(ProjectId),
-    /// Acts for a domain.
-    Domain,
+    /// Acts for the domain of this id.
+    Domain(Arc<str>),
     /// Acts for the whole deployment.
     System,
     /// Names a user and nothing else.
@@ -110,7 +110,7 @@ impl Identity {
     pub fn project(&self) -> Option<&ProjectId> {
         match &self.scope {
             Scope::Project(project) => Some(project),
-            Scope::Domain | Scope::System | Scope::Unscoped => None,
+            Scope::Domain(_) | Scope::System | Scope::Unscoped => None,
         }
     }
 

@@ -4,6 +4,7 @@ use aws_lc_rs::digest;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
+use http::header::AUTHORIZATION;
 
 use crate::secret::Secret;
 
@@ -23,6 +24,15 @@ pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 #[derive(Clone, Debug)]
 pub struct UnverifiedToken(Secret<HeaderValue>);
 
+/// The one credential of a request.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// A Keystone token, in `X-Auth-Token`.
+    Keystone(UnverifiedToken),
+    /// An access token of another issuer, in `Authorization: Bearer` (RFC 6750 section 2.1).
+    Bearer(UnverifiedToken),
+}
+
 /// The digest a verdict is remembered under: the token itself is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TokenDigest([u8; 32]);
@@ -38,7 +48,62 @@ pub enum TokenFault {
     Malformed,
 }
 
+impl Credential {
+    /// Takes the one credential of a request; `Authorization` only counts where there is an issuer.
+    ///
+    /// # Errors
+    /// Tells whether there is none, more than one, or one that none could be.
+    pub fn from_headers(headers: &HeaderMap, has_issuer: bool) -> Result<Self, TokenFault> {
+        let keystone = UnverifiedToken::from_headers(headers);
+        if !has_issuer {
+            return keystone.map(Self::Keystone);
+        }
+        match (keystone, UnverifiedToken::bearer_from_headers(headers)) {
+            (Err(TokenFault::Missing), bearer) => bearer.map(Self::Bearer),
+            (keystone, Err(TokenFault::Missing)) => keystone.map(Self::Keystone),
+            (_, _) => Err(TokenFault::Ambiguous),
+        }
+    }
+
+    /// Returns the token of whichever kind.
+    pub fn token(&self) -> &UnverifiedToken {
+        match self {
+            Self::Keystone(token) | Self::Bearer(token) => token,
+        }
+    }
+
+    /// Returns the header that carries it.
+    pub fn to_header(&self) -> (HeaderName, HeaderValue) {
+        match self {
+            Self::Keystone(token) => (X_AUTH_TOKEN, token.expose().clone()),
+            Self::Bearer(token) => {
+                // a token is visible ASCII, so the value is one as well
+                let value = HeaderValue::try_from(format!("Bearer {}", token.expose_str()));
+                let mut value = value.unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
+                value.set_sensitive(true);
+                (AUTHORIZATION, value)
+            }
+        }
+    }
+}
+
 impl UnverifiedToken {
+    fn bearer_from_headers(headers: &HeaderMap) -> Result<Self, TokenFault> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let value = values.next().ok_or(TokenFault::Missing)?;
+        if values.next().is_some() {
+            return Err(TokenFault::Ambiguous);
+        }
+        let text = value.to_str().map_err(|_| TokenFault::Malformed)?;
+        match text.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                Self::parse(&HeaderValue::from_str(token.trim()).map_err(|_| TokenFault::Malformed)?)
+            }
+            // other schemes are not the gate's to read
+            _ => Err(TokenFault::Missing),
+        }
+    }
+
     /// Takes the one token of a request.
     ///
     /// # Errors
@@ -64,6 +129,10 @@ impl UnverifiedToken {
         if tokens.next().is_some() {
             return Err(TokenFault::Ambiguous);
         }
+        Self::parse(token)
+    }
+
+    fn parse(token: &HeaderValue) -> Result<Self, TokenFault> {
         let bytes = token.as_bytes();
         if bytes.is_empty() {
             return Err(TokenFault::Missing);

@@ -9,12 +9,16 @@
 //! | `scene` | an image, its owner, a member and a stranger |
 //! | `catalogue` | every `Refusal` occurs in some test |
 //! | `credentials` | who may not even ask: tokens missing, doubled, malformed, unknown; access rules |
+//! | `access_tokens` | tokens of an OIDC issuer; a Glance that believes headers |
 //! | `bodies` | what is no member update: method, media type, size, JSON |
 //! | `decisions_documented`, `decisions_glance` | owner, member, stranger, admin, by profile |
 //! | `layouts` | how refusals look: forms by Accept, the headers that go with them |
 //! | `request_ids` | `x-openstack-request-id`, inwards and outwards |
 //! | `permitted` | what Glance sees of a call that passes |
 //! | `targets`, `headers` | hostile spellings, and benign ones that look like them |
+//! | `hostile` | hostile requests as bytes, and the one way all of them are tried |
+//! | `hostile_framing`, `hostile_chunks`, `hostile_lines`, `hostile_targets`, `hostile_identity`, `hostile_bodies`, `hostile_floods`, `hostile_pipelines` | their tables |
+//! | `hostile_benign` | what looks hostile and must pass |
 //! | `limits` | too much, too slow, and bugs |
 //! | `rates` | too often; connections; slow heads |
 //! | `token_cache`, `ownership_cache` | what is asked once, and when it is asked again |
@@ -31,6 +35,7 @@
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test that can not go on fails")]
 
+mod access_tokens;
 mod bodies;
 mod catalogue;
 mod client;
@@ -43,6 +48,17 @@ mod glance_faults;
 mod harness;
 mod headers;
 mod health;
+mod hostile;
+mod hostile_benign;
+mod hostile_bodies;
+mod hostile_chunks;
+mod hostile_floods;
+mod hostile_framing;
+mod hostile_identity;
+mod hostile_lines;
+mod hostile_pipelines;
+mod hostile_probe;
+mod hostile_targets;
 mod jws;
 mod keystone_faults;
 mod layouts;

@@ -6,6 +6,7 @@ request went around the guard. Keystone and Glance need not run.
 """
 import collections
 import contextlib
+import os
 import re
 import socket
 
@@ -16,7 +17,8 @@ import router_stub
 from router_pipeline import Pipeline
 from router_requests import generate
 
-SEED, COUNT = 20261123, 4000
+SEED, COUNT = (int(os.environ.get(name, default)) for name, default in
+               (("ROUTER_SEED", 20261123), ("ROUTER_COUNT", 4000)))
 GUARDED, REFUSED = {401}, {400, 405, 406, 415, 431}
 # it ends the connection, so that reading to the end ends, and the gate answers it without a neighbour
 LAST = b"GET /healthcheck HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"

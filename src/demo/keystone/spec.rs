@@ -99,7 +99,7 @@ impl TokenSpec {
 
     /// Sets the roles, exactly these: implied ones are not added.
     #[must_use]
-    pub fn roles<const N: usize>(mut self, roles: [&str; N]) -> Self {
+    pub fn roles<'r>(mut self, roles: impl IntoIterator<Item = &'r str>) -> Self {
         self.roles = roles.into_iter().map(str::to_owned).collect();
         self
     }

@@ -1,4 +1,4 @@
-//! A verdict on a token, and how long it may be remembered.
+//! An identity that somebody vouched for, and how long it may be remembered.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,125 @@
+//! For a Glance without `auth_token`: who asks is found out here, for every call, and told by headers.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Context;
+use std::task::Poll;
+
+use futures_util::future::Either;
+use tower::Layer;
+use tower::Service;
+
+use crate::call::Answer;
+use crate::call::Refused;
+use crate::glance::watch::Passing;
+use crate::openstack::token::TokenFault;
+use crate::openstack::token::UnverifiedToken;
+use crate::vouch::Telling;
+use crate::vouch::Vouchers;
+use crate::vouch::no_for_fault;
+
+/// Puts [`Identify`] before what passes through.
+#[derive(Clone, Debug)]
+pub struct IdentifyLayer {
+    vouchers: Vouchers,
+}
+
+/// Tells Glance who asks, where Glance does not find out itself.
+#[derive(Clone, Debug)]
+pub struct Identify<S> {
+    vouchers: Vouchers,
+    inner: S,
+}
+
+impl IdentifyLayer {
+    /// Asks these.
+    pub fn new(vouchers: Vouchers) -> Self {
+        Self { vouchers }
+    }
+}
+
+impl<S> Layer<S> for IdentifyLayer {
+    type Service = Identify<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Identify { vouchers: self.vouchers.clone(), inner }
+    }
+}
+
+impl<S> Service<Passing> for Identify<S>
+where
+    S: Service<Passing, Response = Answer, Error = Box<Refused>> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Answer;
+    type Error = Box<Refused>;
+    type Future = Either<S::Future, Pin<Box<dyn Future<Output = Result<Answer, Box<Refused>>> + Send>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut passing: Passing) -> Self::Future {
+        if self.vouchers.telling() == Telling::Token {
+            return Either::Left(self.inner.call(passing));
+        }
+        let credential = match self.vouchers.credential(&passing.call.head.headers) {
+            // Glance says itself what may be had without one: the versions, and CORS
+            Err(TokenFault::Missing) => return Either::Left(self.inner.call(passing)),
+            credential => credential,
+        };
+        let service = UnverifiedToken::service_from_headers(&passing.call.head.headers).ok();
+        let (client, asker) = (passing.call.account.peer, passing.call.account.request_id);
+        let vouchers = self.vouchers.clone();
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        Either::Right(Box::pin(async move {
+            let vouched = match credential {
+                Ok(credential) => vouchers.vouch(&credential, service.as_ref(), client, asker).await,
+                Err(fault) => Err(no_for_fault(fault)),
+            };
+            let head = &mut passing.call.head;
+            let told = vouched.and_then(|vouched| {
+                let identity = &vouched.identity;
+                vouchers.check_rules(identity, head.method.as_str(), &versionless(head.uri.path()))?;
+                vouchers.tell(&mut head.headers, identity)?;
+                Ok(vouched)
+            });
+            match told {
+                Ok(vouched) => {
+                    let account = &mut passing.call.account;
+                    account.user = Some(vouched.identity.user.clone());
+                    account.project = vouched.identity.project().cloned();
+                    account.token_age = Some(vouched.since.elapsed());
+                    inner.call(passing).await
+                }
+                Err((refusal, cause)) => Err(passing.call.refuse(refusal, cause)),
+            }
+        }))
+    }
+}
+
+/// Access rules are written for `/v2`; keystonemiddleware looks at the path after Glance has read the version.
+fn versionless(path: &str) -> String {
+    let Some(at) = path.find("/v2.") else { return path.to_owned() };
+    let minor = path.get(at + 4..).unwrap_or_default();
+    let digits = minor.bytes().take_while(u8::is_ascii_digit).count();
+    format!("/v2{}", minor.get(digits..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::versionless;
+
+    #[test]
+    fn every_alias_of_the_version_counts_as_v2() {
+        for (path, read) in [
+            ("/v2/images", "/v2/images"),
+            ("/v2.9/images/x", "/v2/images/x"),
+            ("/v2.17", "/v2"),
+            ("/versions", "/versions"),
+        ] {
+            assert_eq!(versionless(path), read);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What gets through the header firewall can be read in one way and says nothing a client must not say.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+
+use futures_util::FutureExt;
+use glance_gate::body::Body;
+use glance_gate::call::Account;
+use glance_gate::call::Answer;
+use glance_gate::call::Call;
+use glance_gate::call::Refused;
+use glance_gate::client::hop_by_hop;
+use glance_gate::edge::headers::HeadersLayer;
+use glance_gate::openstack::request_id::RequestId;
+use glance_gate::openstack::token::X_AUTH_TOKEN;
+use glance_gate::refusal::Refusal;
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::Request;
+use http::Response;
+use http::header;
+use tower::Layer;
+use tower::Service;
+
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+const MAX_BYTES: usize = 4096;
+
+/// How names begin that make Glance believe something; the one exception is a credential.
+const IDENTITY: [&str; 8] =
+    ["x-identity-", "x-project-", "x-domain-", "x-tenant", "x-user", "x-role", "x-service-", "x-is-admin-project"];
+
+/// Names that make some server believe something or run another request.
+const FORGED: [&str; 6] = [
+    "openstack-system-scope",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+/// Names that only a trusted proxy may use.
+const PROXY: [&str; 6] =
+    ["forwarded", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto", "x-real-ip"];
+
+/// Checks the property on header lines, `name: value`.
+pub fn holds(lines: &[u8]) {
+    let mut sent = HeaderMap::new();
+    for line in lines.split(|&byte| byte == b'\n').take(64) {
+        let colon = line.iter().position(|&byte| byte == b':').unwrap_or(line.len());
+        let (name, value) = line.split_at(colon);
+        let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii();
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            sent.append(name, value);
+        }
+    }
+    check(&sent, &inspect(sent.clone(), false), false);
+    check(&sent, &inspect(sent.clone(), true), true);
+}
+
+/// Sends headers through the firewall: what the next service sees, or why not.
+fn inspect(headers: HeaderMap, is_trusted: bool) -> Result<HeaderMap, Refusal> {
+    let trusted = [PEER.into()];
+    let layer = HeadersLayer::new(if is_trusted { &trusted } else { &[] }, MAX_BYTES);
+    let (mut head, ()) = Request::new(()).into_parts();
+    head.headers = headers;
+    let account = Box::new(Account::new(RequestId::random(), PEER, &head));
+    let mut seen = None;
+    let inner = tower::service_fn(|call: Call| {
+        seen = Some(call.head.headers);
+        let answer = Answer { response: Response::new(Body::Empty), account: call.account };
+        std::future::ready(Ok::<_, Box<Refused>>(answer))
+    });
+    let answered = layer.layer(inner).call(Call { head, body: Body::Empty, account }).now_or_never();
+    match answered.ok_or("it waits for nothing") {
+        Ok(Ok(_)) => seen.ok_or(Refusal::HeaderAmbiguous),
+        Ok(Err(refused)) => Err(refused.refusal),
+        Err(cause) => panic!("{cause}"),
+    }
+}
+
+fn check(sent: &HeaderMap, seen: &Result<HeaderMap, Refusal>, is_trusted: bool) {
+    let seen = match seen {
+        Ok(seen) => seen,
+        Err(refusal) => {
+            let known = [Refusal::HeadTooLarge, Refusal::HeaderAmbiguous, Refusal::VendorAccept, Refusal::FormBody];
+            assert!(known.contains(refusal), "{refusal:?}");
+            return;
+        }
+    };
+    for name in seen.keys().map(HeaderName::as_str) {
+        assert!(!name.contains('_'), "{name} is a dash to WSGI");
+        let is_identity = IDENTITY.iter().any(|start| name.starts_with(start));
+        assert!(name == "x-service-token" || !is_identity, "{name}");
+        assert!(!FORGED.contains(&name), "{name}");
+        assert!(is_trusted || !PROXY.contains(&name), "{name}");
+    }
+    for name in hop_by_hop::NAMES.into_iter().chain([header::CONTENT_LENGTH, header::EXPECT]) {
+        assert!(!seen.contains_key(&name), "{name} belongs to one connection");
+    }
+    let lower = |name| -> String {
+        let values = seen.get_all(name).iter().map(HeaderValue::as_bytes).map(<[u8]>::to_ascii_lowercase);
+        values.map(|value| String::from_utf8_lossy(&value).into_owned()).collect()
+    };
+    assert!(!lower(header::ACCEPT).contains("vnd.openstack.images"));
+    assert!(
+        !lower(header::CONTENT_TYPE).contains("x-www-form-urlencoded")
+            && !lower(header::CONTENT_TYPE).contains("multipart/")
+    );
+    assert!(sent.get_all(X_AUTH_TOKEN).iter().eq(seen.get_all(X_AUTH_TOKEN)), "credentials are left alone");
+    check_chain(seen, is_trusted);
+}
+
+fn check_chain(seen: &HeaderMap, is_trusted: bool) {
+    let chain: Vec<_> = seen.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes).collect();
+    let peer = PEER.to_string();
+    let [chain] = chain.as_slice() else { panic!("one chain, not {}", chain.len()) };
+    assert!(chain.ends_with(peer.as_bytes()), "the peer stands last");
+    assert!(is_trusted || *chain == peer.as_bytes(), "a stranger's chain is not believed");
+}

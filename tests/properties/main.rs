@@ -1,0 +1,277 @@
+//! Properties of the parsers, on thousands of generated inputs; `fuzz/` looks further with the same functions.
+//!
+//! Inputs are pieces of what a parser knows, mixed with noise: random bytes alone never get past the first check.
+//! They are the same in every run; the fuzzer is there to find others.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a property that does not hold, or can not be checked, fails"
+)]
+
+mod framing;
+mod headers;
+mod inputs;
+mod member_body;
+mod target;
+mod token;
+
+use std::fs;
+use std::path::Path;
+
+use proptest::prop_oneof;
+use proptest::test_runner::Config;
+use proptest::test_runner::RngAlgorithm;
+use proptest::test_runner::TestRng;
+use proptest::test_runner::TestRunner;
+
+/// Checks the property on the fuzzer's seeds and on so many inputs made of the seeds and the pieces.
+fn check(name: &str, property: fn(&[u8]), cases: u32, pieces: &'static [&'static str]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+    let mut files: Vec<_> = fs::read_dir(folder).expect("seeds").map(|seed| seed.expect("a seed").path()).collect();
+    files.sort();
+    let seeds: Vec<_> = files.iter().map(|file| fs::read(file).expect("a readable seed")).collect();
+    for seed in &seeds {
+        property(seed);
+    }
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let outcome = runner.run(&prop_oneof![2 => inputs::edited(seeds, pieces), 1 => inputs::mixed(pieces)], |input| {
+        property(&input);
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn a_target_that_reads_like_a_member_path_is_one_or_refused() {
+    check(
+        "target",
+        target::holds,
+        40_000,
+        &[
+            "/v2/images/71c675ab-d94f-49cd-a114-e12490b328d9/members/m",
+            "/image",
+            "/v2",
+            "/v2.17",
+            "/v2.1234",
+            "/images",
+            "/I",
+            "/members",
+            "/m",
+            "/v3",
+            "/x",
+            "/",
+            "//",
+            "/.",
+            "/..",
+            "/%2e%2e",
+            "%2F",
+            "%5c",
+            "\\",
+            ";x=1",
+            "%6d",
+            "%69",
+            "%00",
+            "%0a",
+            "%20",
+            "%",
+            "%zz",
+            "%c3%bc",
+            "%ff",
+            "?",
+            "&",
+            ";",
+            "=",
+            "_method",
+            "%5fmethod",
+            "+",
+            "PUT",
+            "#",
+            "http://a",
+            "/healthcheck",
+            "/IMAGES",
+            "/Members",
+            "%c2%a0",
+            "~",
+            "-",
+            ".json",
+        ],
+    );
+}
+
+#[test]
+fn a_body_is_read_as_serde_json_reads_it_or_refused() {
+    check(
+        "member_body",
+        member_body::holds,
+        40_000,
+        &[
+            "{",
+            "}",
+            "[",
+            "]",
+            ":",
+            ",",
+            "\"status\"",
+            "\"status\":",
+            "\"accepted\"",
+            "\"pending\"",
+            "\"rejected\"",
+            "\"x\":",
+            "\"\"",
+            "null",
+            "true",
+            "1",
+            "-0",
+            "1.5",
+            "1e400",
+            "18446744073709551616",
+            "\"\\u0073tatus\"",
+            "\"\\ud800\"",
+            "\"\u{e4}\"",
+            " ",
+            "\n",
+            "\u{feff}",
+            "{\"status\":\"accepted\"",
+            "{\"status\":",
+            ",\"x\":",
+            "[[[[[[",
+            "]]]]]]",
+            "{\"a\":{\"a\":",
+            "}}",
+            "NaN",
+            "{\"status\":\"accepted\",\"x\":1",
+            "\\",
+            "\"",
+            "'",
+        ],
+    );
+}
+
+#[test]
+fn a_token_is_taken_as_it_came_and_believed_only_if_it_is_signed() {
+    check(
+        "token",
+        token::holds,
+        4_000,
+        &[
+            token::SIGNED,
+            "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9",
+            "eyJhbGciOiJub25lIn0",
+            "eyJhbGciOiJIUzI1NiJ9",
+            "eyJzdWIiOiJ1IiwiZXhwIjo5OTk5OTk5OTk5fQ",
+            ".",
+            "..",
+            "=",
+            "\n",
+            "!",
+            " ",
+            "gAAAAAB",
+            "A",
+            "-_",
+            "+/",
+            "\u{e4}",
+            "\t",
+        ],
+    );
+}
+
+#[test]
+fn what_gets_through_the_header_firewall_can_be_read_in_one_way() {
+    check(
+        "headers",
+        headers::holds,
+        10_000,
+        &[
+            "\n",
+            "\n",
+            "\n",
+            ": ",
+            ":",
+            ",",
+            "x-auth-token: t",
+            "X-Roles: admin",
+            "x_roles: admin",
+            "x-forwarded-for: 10.0.0.1",
+            "X-Forwarded-Proto: https",
+            "forwarded: for=1",
+            "connection: close",
+            "connection: x-auth-token",
+            "Connection: ",
+            "te",
+            "accept: ",
+            "application/vnd.openstack.images-v2",
+            "content-type: ",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data",
+            "MULTIPART/x",
+            "transfer-encoding: chunked",
+            "content-length: 1",
+            "expect: 100-continue",
+            "x-service-token: s",
+            "x-service-roles: s",
+            "X-Identity-Status: Confirmed",
+            "openstack-system-scope: all",
+            "x-http-method-override: PUT",
+            "upgrade: h2c",
+            "x-user-id: u",
+            "x-tenant: t",
+            "_",
+            "\u{e4}",
+            "keep-alive",
+            "x-image-meta-name: n",
+        ],
+    );
+}
+
+#[test]
+fn messages_end_where_the_framing_says_and_hyper_agrees() {
+    check(
+        "framing",
+        framing::holds,
+        10_000,
+        &[
+            "GET / HTTP/1.1\r\nhost: a\r\n",
+            "PUT /x HTTP/1.1\r\nhost: a\r\n",
+            "GET / HTTP/1.0\r\n",
+            "POST * HTTP/1.1\r\nhost: a\r\n",
+            "content-length: 5\r\n\r\nabcde",
+            "content-length: 38\r\n\r\n",
+            "content-length: 0\r\n",
+            "transfer-encoding: chunked\r\n\r\n",
+            "transfer-encoding: gzip, chunked\r\n",
+            "Content-Length: 05\r\n",
+            "connection: close\r\n",
+            "connection: upgrade\r\n",
+            "upgrade: h2c\r\n",
+            "expect: 100-continue\r\n",
+            "x: y\r\n",
+            " folded\r\n",
+            "x : y\r\n",
+            "\r\n",
+            "\n",
+            "\r",
+            "5\r\nabcde\r\n",
+            "0\r\n\r\n",
+            "0\r\nx: y\r\n\r\n",
+            "5;a=b\r\n",
+            "00005\r\n",
+            "FFFFFFFFFFFFFFFF\r\n",
+            "a",
+            "GET /second HTTP/1.1\r\nhost: a\r\n\r\n",
+            "PUT",
+            " ",
+            ":",
+            "\0",
+            "host: b\r\n",
+            "CONNECT a:1 HTTP/1.1\r\nhost: a\r\n\r\n",
+            "5;a=\"b\"\r\n",
+            "5 \r\n",
+            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        ],
+    );
+}
