@@ -2,8 +2,6 @@
 //!
 //! `UPDATE_SNAPSHOTS=1 cargo test --test decisions` writes the table anew; read its difference before you commit it.
 
-#![expect(clippy::expect_used, reason = "a test that can not go on fails")]
-
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;

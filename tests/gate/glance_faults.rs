@@ -145,8 +145,8 @@ fn an_answer_that_pauses_too_long_is_cut_off() {
 async fn begin_every_answer(listener: TcpListener) {
     let mut held = Vec::new();
     while let Ok((mut stream, _)) = listener.accept().await {
-        let mut head = [0; 1024];
-        if stream.read(&mut head).await.is_ok_and(|read| read > 0) {
+        let mut request = [0; 1024];
+        if stream.read(&mut request).await.is_ok_and(|read| read > 0) {
             drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegin").await);
             held.push(stream);
         }

@@ -147,7 +147,7 @@ impl Gate {
 
     /// Asserts that the answer is this refusal, in status, headers and words, and that it is counted as enforced.
     pub async fn expect_refusal(&self, reply: &Reply, reason: &str) {
-        let refusal = Refusal::ALL.into_iter().find(|known| known.reason() == reason).expect("a known reason");
+        let refusal = Refusal::ALL.iter().find(|known| known.reason() == reason).expect("a known reason");
         assert_eq!(reply.status, refusal.status().as_u16(), "{reason}: {}", reply.text());
         assert_is_request_id(reply.header("x-openstack-request-id").expect("a request id"));
         let names_keystone = reply.header("www-authenticate").is_some_and(|value| value == self.challenge());

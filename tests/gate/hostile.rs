@@ -159,7 +159,10 @@ impl Stage {
                 let reply = reply(&mut connection, method, &what).await;
                 self.refused(&reply, reason, &what).await;
                 assert_eq!(reply.header("connection"), None, "{what}");
-                self.goes_on(&mut connection, &what).await;
+                // who is refused before the body is there may find the connection closed
+                if matches!(pieces, Pieces::Whole) {
+                    self.goes_on(&mut connection, &what).await;
+                }
                 self.unseen(&what);
             }
             Promise::Ended(reason) => {

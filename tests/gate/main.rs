@@ -19,6 +19,8 @@
 //! | `hostile` | hostile requests as bytes, and the one way all of them are tried |
 //! | `hostile_framing`, `hostile_chunks`, `hostile_lines`, `hostile_targets`, `hostile_identity`, `hostile_bodies`, `hostile_floods`, `hostile_pipelines` | their tables |
 //! | `hostile_benign` | what looks hostile and must pass |
+//! | `hostile_found` | what hostile requests have found |
+//! | `hostile_tokens`, `hostile_tokens_made` | hostile signed tokens, and how they are made |
 //! | `limits` | too much, too slow, and bugs |
 //! | `rates` | too often; connections; slow heads |
 //! | `token_cache`, `ownership_cache` | what is asked once, and when it is asked again |
@@ -53,12 +55,14 @@ mod hostile_benign;
 mod hostile_bodies;
 mod hostile_chunks;
 mod hostile_floods;
+mod hostile_found;
 mod hostile_framing;
 mod hostile_identity;
 mod hostile_lines;
 mod hostile_pipelines;
-mod hostile_probe;
 mod hostile_targets;
+mod hostile_tokens;
+mod hostile_tokens_made;
 mod jws;
 mod keystone_faults;
 mod layouts;

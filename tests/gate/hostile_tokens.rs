@@ -1,0 +1,1 @@
+//! Hostile signed tokens, through the gate.

@@ -1,0 +1,1 @@
+//! How hostile signed tokens are made.
