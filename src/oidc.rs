@@ -9,7 +9,6 @@ pub mod base64url;
 pub mod claims;
 pub mod config;
 pub mod issuer;
-pub mod json;
 pub mod jwk;
 pub mod jws;
 pub mod key_set;

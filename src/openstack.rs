@@ -7,5 +7,6 @@ pub mod image;
 pub mod member;
 pub mod member_body;
 pub mod request_id;
+pub mod strict_json;
 pub mod target;
 pub mod token;

@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use crate::oidc::OidcError;
 use crate::oidc::config::IssuerConfig;
-use crate::oidc::json;
 use crate::oidc::key_set::VerifiedPayload;
 use crate::openstack::identity::Identity;
 use crate::openstack::identity::ProjectId;
 use crate::openstack::identity::Roles;
 use crate::openstack::identity::Scope;
 use crate::openstack::identity::UserId;
+use crate::openstack::strict_json;
 
 /// How long an id may be; Keystone's own have 64 characters at most, `OpenID` Connect allows 255.
 const MAX_ID: usize = 255;
@@ -39,7 +39,7 @@ impl Claims {
     /// # Errors
     /// `Malformed` if the payload is no JSON object, or one with a key twice.
     pub fn read(payload: &VerifiedPayload<'_>) -> Result<Self, OidcError> {
-        json::object(payload.bytes()).map(Self).ok_or(OidcError::Malformed)
+        strict_json::object(payload.bytes()).map(Self).ok_or(OidcError::Malformed)
     }
 
     /// Returns what the claims prove; it ends with the token, give or take the leeway.

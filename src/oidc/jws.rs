@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::oidc::OidcError;
 use crate::oidc::algorithm::Algorithm;
 use crate::oidc::base64url;
-use crate::oidc::json;
+use crate::openstack::strict_json;
 use crate::openstack::token::MAX_TOKEN_BYTES;
 
 /// How many characters a key id may have.
@@ -94,7 +94,7 @@ impl<'t> UnverifiedJws<'t> {
 
 impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, OidcError> {
-        let mut object = json::object(bytes).ok_or(OidcError::Malformed)?;
+        let mut object = strict_json::object(bytes).ok_or(OidcError::Malformed)?;
         let algorithm = text(&mut object, "alg")?.ok_or(OidcError::Malformed)?;
         let key_id = text(&mut object, "kid")?;
         let kind = text(&mut object, "typ")?;

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use crate::oidc::algorithm::Algorithm;
-use crate::oidc::json;
 use crate::oidc::jwk::Key;
 use crate::oidc::jws::UnverifiedJws;
+use crate::openstack::strict_json;
 
 /// The keys that can be used, and why the others can not.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl KeySet {
     /// # Errors
     /// Tells why it can not be used as a whole: no key set, too many keys, or none of use.
     pub fn read(body: &[u8], allowed: &[Algorithm], max_keys: usize) -> Result<Self, &'static str> {
-        let document = json::object(body).ok_or("what was found is no JSON object, or an ambiguous one")?;
+        let document = strict_json::object(body).ok_or("what was found is no JSON object, or an ambiguous one")?;
         let Some(Value::Array(published)) = document.get("keys") else {
             return Err("what was found is no key set");
         };

@@ -1,22 +1,11 @@
 //! The body of a member update, read strictly: JSON that two parsers could read differently is refused.
 
-use std::cell::Cell;
-use std::fmt;
-
-use serde::de::DeserializeSeed;
-use serde::de::Deserializer;
-use serde::de::Error;
-use serde::de::MapAccess;
-use serde::de::SeqAccess;
-use serde::de::Visitor;
-use serde_json::Map;
 use serde_json::Value;
 
 use crate::openstack::member::MemberStatus;
 use crate::openstack::member::RequestedStatus;
-
-/// How deep arrays and objects may be nested; Glance itself answers 500 at about a thousand levels.
-const MAX_DEPTH: usize = 16;
+use crate::openstack::strict_json;
+use crate::openstack::strict_json::JsonFault;
 
 /// Why a body is no member update, in the words of `RequestDeserializer.update` of Glance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +32,10 @@ pub fn parse(body: &[u8]) -> Result<RequestedStatus, BodyFault> {
     if body.is_empty() {
         return Err(BodyFault::Missing);
     }
-    let ambiguous = Cell::new(false);
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let value = Strict { depth: 0, ambiguous: &ambiguous }
-        .deserialize(&mut json)
-        .and_then(|value| json.end().map(|()| value))
-        .map_err(|_| if ambiguous.get() { BodyFault::Ambiguous } else { BodyFault::Malformed })?;
+    let value = strict_json::parse(body).map_err(|fault| match fault {
+        JsonFault::Malformed => BodyFault::Malformed,
+        JsonFault::Ambiguous => BodyFault::Ambiguous,
+    })?;
     match value {
         Value::Object(mut object) => match object.remove("status") {
             Some(Value::String(word)) => Ok(MemberStatus::parse(&word).map_or_else(
@@ -60,85 +47,6 @@ pub fn parse(body: &[u8]) -> Result<RequestedStatus, BodyFault> {
         },
         Value::Array(_) => Err(BodyFault::NotObject),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(BodyFault::NotContainer),
-    }
-}
-
-/// Builds a value and notes on the way what makes it ambiguous.
-#[derive(Clone, Copy)]
-struct Strict<'a> {
-    depth: usize,
-    ambiguous: &'a Cell<bool>,
-}
-
-impl Strict<'_> {
-    fn deeper<E: Error>(self) -> Result<Self, E> {
-        if self.depth >= MAX_DEPTH {
-            self.ambiguous.set(true);
-            return Err(E::custom("nested too deeply"));
-        }
-        Ok(Self { depth: self.depth + 1, ..self })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let deeper = self.deeper()?;
-        let mut array = Vec::new();
-        while let Some(item) = items.next_element_seed(deeper)? {
-            array.push(item);
-        }
-        Ok(Value::Array(array))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let deeper = self.deeper()?;
-        let mut object = Map::new();
-        while let Some(key) = entries.next_key::<String>()? {
-            let value = entries.next_value_seed(deeper)?;
-            if object.insert(key, value).is_some() {
-                self.ambiguous.set(true);
-                return Err(A::Error::custom("a key stands twice"));
-            }
-        }
-        Ok(Value::Object(object))
     }
 }
 
