@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -91,6 +92,25 @@ impl Body {
             progress: None,
             on_end: None,
         })
+    }
+
+    /// Reads past what is there, without waiting; tells whether that was the whole body.
+    pub fn discard(&mut self, max_bytes: usize) -> bool {
+        let mut left = max_bytes;
+        loop {
+            let polled = Pin::new(&mut *self).poll_frame(&mut Context::from_waker(Waker::noop()));
+            match polled {
+                Poll::Ready(None) => return true,
+                Poll::Ready(Some(Ok(frame))) => {
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    match left.checked_sub(bytes) {
+                        Some(less) => left = less,
+                        None => return false,
+                    }
+                }
+                Poll::Ready(Some(Err(_))) | Poll::Pending => return false,
+            }
+        }
     }
 
     /// Puts bytes that were read back before the rest.

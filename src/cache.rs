@@ -128,3 +128,72 @@ impl<K, V, E> fmt::Debug for Remembered<K, V, E> {
         out.debug_struct("Remembered").field("name", &self.name).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+    use std::time::Instant;
+
+    use super::Answer;
+    use super::Bounds;
+    use super::Failure;
+    use super::Remembered;
+    use crate::telemetry::metrics::Metrics;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Good(Instant);
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Bad {
+        Final,
+        Outage,
+    }
+
+    impl Answer for Good {
+        fn since(&self) -> Instant {
+            self.0
+        }
+
+        fn lasts(&self) -> Duration {
+            Duration::from_hours(1)
+        }
+    }
+
+    impl Failure for Bad {
+        fn is_final(&self) -> bool {
+            *self == Self::Final
+        }
+    }
+
+    fn cache(entries: u64) -> Remembered<u32, Good, Bad> {
+        Remembered::new("test", &Bounds { entries, negative: Duration::from_hours(1) }, Metrics::default())
+    }
+
+    #[tokio::test]
+    async fn bad_answers_do_not_push_good_ones_out() {
+        let cache = cache(100);
+        let load = async || Ok(Good(Instant::now()));
+        let first = cache.get_or_load(0, |_| true, load).await;
+        for key in 1..10_000 {
+            assert_eq!(cache.get_or_load(key, |_| true, async || Err(Bad::Final)).await, Err(Bad::Final));
+        }
+        let forbidden = async || -> Result<Good, Bad> { panic!("it was remembered") };
+        assert_eq!(cache.get_or_load(0, |_| true, forbidden).await, first);
+    }
+
+    #[tokio::test]
+    async fn an_outage_is_not_remembered() {
+        let cache = cache(100);
+        assert_eq!(cache.get_or_load(0, |_| true, async || Err(Bad::Outage)).await, Err(Bad::Outage));
+        assert!(cache.get_or_load(0, |_| true, async || Ok(Good(Instant::now()))).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_no_longer_holds_is_loaded_again() {
+        let cache = cache(100);
+        let load = async || Ok(Good(Instant::now()));
+        let first = cache.get_or_load(0, |_| true, load).await.expect("an answer");
+        let second = cache.get_or_load(0, |since| since > first.0, load).await.expect("an answer");
+        assert!(second.0 > first.0);
+    }
+}

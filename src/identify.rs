@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 
@@ -22,19 +23,21 @@ use crate::vouch::no_for_fault;
 #[derive(Clone, Debug)]
 pub struct IdentifyLayer {
     vouchers: Vouchers,
+    mount: Arc<str>,
 }
 
 /// Tells Glance who asks, where Glance does not find out itself.
 #[derive(Clone, Debug)]
 pub struct Identify<S> {
     vouchers: Vouchers,
+    mount: Arc<str>,
     inner: S,
 }
 
 impl IdentifyLayer {
-    /// Asks these.
-    pub fn new(vouchers: Vouchers) -> Self {
-        Self { vouchers }
+    /// Asks these; `mount` is the prefix that Glance is served under.
+    pub fn new(vouchers: Vouchers, mount: &str) -> Self {
+        Self { vouchers, mount: mount.into() }
     }
 }
 
@@ -42,7 +45,7 @@ impl<S> Layer<S> for IdentifyLayer {
     type Service = Identify<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Identify { vouchers: self.vouchers.clone(), inner }
+        Identify { vouchers: self.vouchers.clone(), mount: self.mount.clone(), inner }
     }
 }
 
@@ -71,6 +74,7 @@ where
         let service = UnverifiedToken::service_from_headers(&passing.call.head.headers).ok();
         let (client, asker) = (passing.call.account.peer, passing.call.account.request_id);
         let vouchers = self.vouchers.clone();
+        let path = versionless(passing.call.head.uri.path(), &self.mount);
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Either::Right(Box::pin(async move {
@@ -81,7 +85,7 @@ where
             let head = &mut passing.call.head;
             let told = vouched.and_then(|vouched| {
                 let identity = &vouched.identity;
-                vouchers.check_rules(identity, head.method.as_str(), &versionless(head.uri.path()))?;
+                vouchers.check_rules(identity, head.method.as_str(), &path)?;
                 vouchers.tell(&mut head.headers, identity)?;
                 Ok(vouched)
             });
@@ -99,12 +103,16 @@ where
     }
 }
 
-/// Access rules are written for `/v2`; keystonemiddleware looks at the path after Glance has read the version.
-fn versionless(path: &str) -> String {
-    let Some(at) = path.find("/v2.") else { return path.to_owned() };
-    let minor = path.get(at + 4..).unwrap_or_default();
+/// Access rules are written for `/v2`; keystonemiddleware looks at the path below the mount, after Glance has read the
+/// version, which is the first segment and no other.
+fn versionless(path: &str, mount: &str) -> String {
+    let path = path.strip_prefix(mount).unwrap_or(path);
+    let Some(minor) = path.strip_prefix("/v2.") else { return path.to_owned() };
     let digits = minor.bytes().take_while(u8::is_ascii_digit).count();
-    format!("/v2{}", minor.get(digits..).unwrap_or_default())
+    match minor.get(digits..) {
+        Some(rest) if digits > 0 && (rest.is_empty() || rest.starts_with('/')) => format!("/v2{rest}"),
+        _ => path.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -113,13 +121,24 @@ mod tests {
 
     #[test]
     fn every_alias_of_the_version_counts_as_v2() {
-        for (path, read) in [
-            ("/v2/images", "/v2/images"),
-            ("/v2.9/images/x", "/v2/images/x"),
-            ("/v2.17", "/v2"),
-            ("/versions", "/versions"),
+        for (path, mount, read) in [
+            ("/v2/images", "", "/v2/images"),
+            ("/v2.9/images/x", "", "/v2/images/x"),
+            ("/v2.17", "", "/v2"),
+            ("/image/v2.9/images", "/image", "/v2/images"),
+            ("/versions", "", "/versions"),
+            ("/v2.x/images", "", "/v2.x/images"),
+            ("/v2./images", "", "/v2./images"),
+            ("/v2.9x/images", "", "/v2.9x/images"),
         ] {
-            assert_eq!(versionless(path), read);
+            assert_eq!(versionless(path, mount), read);
+        }
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_version_is_none() {
+        for path in ["/v2/images/I/tags/v2.5", "/v2/metadefs/namespaces/v2.1/objects/x"] {
+            assert_eq!(versionless(path, ""), path);
         }
     }
 }

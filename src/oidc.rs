@@ -5,7 +5,6 @@
 
 pub mod access_tokens;
 pub mod algorithm;
-pub mod base64url;
 pub mod claims;
 pub mod config;
 pub mod issuer;

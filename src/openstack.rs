@@ -1,6 +1,7 @@
 //! The words of `OpenStack`, parsed: no I/O, nothing that can be wrong once it exists.
 
 pub mod access_rule;
+pub mod base64url;
 pub mod identity;
 pub mod identity_headers;
 pub mod image;

@@ -119,7 +119,7 @@ pub fn build(parts: Parts) -> HttpService {
 
     // everything else: stream it through, unread
     let passthrough = ServiceBuilder::new()
-        .layer(IdentifyLayer::new(parts.vouchers)) // only for a Glance that does not ask itself who it is
+        .layer(IdentifyLayer::new(parts.vouchers, &parts.mount)) // only for a Glance that does not ask itself who it is
         .layer(WatchLayer::new(parts.ownerships)) // a change that passes by makes us forget
         .service(forward);
 

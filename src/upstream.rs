@@ -14,6 +14,7 @@ use http::Request;
 use http::Uri;
 use http::Version;
 use http::header::CONTENT_LENGTH;
+use http::header::HOST;
 use tower::Service;
 
 use crate::body::Body;
@@ -50,6 +51,7 @@ impl Forward {
         let mut refused: Cow<'static, str> = "no upstream".into();
         while let Some(upstream) = self.balance.choose(&tried) {
             tried.push(upstream.address);
+            name_host(&mut request, upstream.authority);
             let error = match self.pool.send(upstream.address, request).await {
                 Ok(mut response) => {
                     hop_by_hop::strip(response.headers_mut());
@@ -103,6 +105,15 @@ fn prepare(request: &mut Request<Body>, account: &Account) {
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     request.headers_mut().insert(X_OPENSTACK_REQUEST_ID, account.request_id.to_header());
+}
+
+/// Gives a request of HTTP/1.0 the `Host` that one of HTTP/1.1 must have (RFC 9112 section 3.2).
+fn name_host(request: &mut Request<Body>, authority: &str) {
+    if !request.headers().contains_key(HOST)
+        && let Ok(host) = HeaderValue::try_from(authority)
+    {
+        request.headers_mut().insert(HOST, host);
+    }
 }
 
 /// Returns what is left of a call whose request is gone.

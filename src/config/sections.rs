@@ -13,6 +13,7 @@ use crate::config::reader::Book;
 use crate::config::reader::Section;
 use crate::config::value::ByteSize;
 use crate::edge::overload;
+use crate::framing::MAX_HEAD_BYTES;
 use crate::glance;
 use crate::glance::LookupAs;
 use crate::keystone::config::JwsMode;
@@ -103,8 +104,8 @@ fn server(section: &mut Section<'_, '_>) -> Server {
     if !(server.mount.is_empty() || server.mount.starts_with('/') && !server.mount.ends_with('/')) {
         section.mistake("mount", "no prefix of a path", "\"\" for none, or such as \"/image\"");
     }
-    if server.connection.max_head_bytes < 8192 {
-        section.mistake("max_head", "too small for a request with a token", "at least 8KiB");
+    if !(8192..=MAX_HEAD_BYTES).contains(&server.connection.max_head_bytes) {
+        section.mistake("max_head", "too small for a request with a token, or too large to be read", "8KiB to 64KiB");
     }
     if server.connection.max_connections == 0 {
         section.mistake("max_connections", "nobody could connect", "at least 1");

@@ -102,9 +102,13 @@ fn after_panic(account: Box<Account>, panic: &(dyn Any + Send)) -> Box<Refused> 
     Call { head, body: Body::Lost, account }.refuse(Refusal::Internal, Cow::Owned(cause))
 }
 
-/// Writes the answer to a refused call.
+/// How many bytes of a refused body are read past, if they are there, so that the connection can be kept.
+const MAX_DISCARDED: usize = 64 * 1024;
+
+/// Writes the answer to a refused call. If its body is not all there, or broken, the connection ends with it.
 fn answer(refused: Refused, form: Form, challenge: &HeaderValue) -> Answer {
-    let Refused { refusal, call } = refused;
+    let Refused { refusal, mut call } = refused;
+    let is_read = call.body.discard(MAX_DISCARDED);
     let mut account = call.account;
     account.verdict = Verdict::Refused;
     account.refusal = Some(refusal);
@@ -123,7 +127,7 @@ fn answer(refused: Refused, form: Form, challenge: &HeaderValue) -> Answer {
     if refusal.is_passing() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
-    if refusal.ends_connection() {
+    if refusal.ends_connection() || !is_read {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Answer { response, account }

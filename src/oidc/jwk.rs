@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::oidc::algorithm::Algorithm;
 use crate::oidc::algorithm::Family;
-use crate::oidc::base64url;
+use crate::openstack::base64url;
 
 /// The members that only a private or a shared key has.
 const SECRET_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::oidc::OidcError;
 use crate::oidc::algorithm::Algorithm;
-use crate::oidc::base64url;
+use crate::openstack::base64url;
 use crate::openstack::strict_json;
 use crate::openstack::token::MAX_TOKEN_BYTES;
 

@@ -132,6 +132,7 @@ impl<S> Guard<S> {
             let read = self.framing.read(rest, self.bounds);
             if was_at_head && read != Read::Incomplete {
                 self.heads += 1;
+                self.head_ends = None;
             }
             match read {
                 Read::Message(end) => good += end,

@@ -57,6 +57,8 @@ pub struct Chosen<'a> {
     pub address: SocketAddr,
     /// What the operator calls it.
     pub name: &'a str,
+    /// Its host and port.
+    pub authority: &'a str,
 }
 
 /// A health check that tells the operator.
@@ -120,7 +122,11 @@ impl Balance {
             Some(address) => shared.upstreams.iter().find(|upstream| upstream.address == address),
             None => shared.upstreams.iter().find(|upstream| is_new(&upstream.address)),
         };
-        chosen.map(|upstream| Chosen { address: upstream.address, name: &upstream.name })
+        chosen.map(|upstream| Chosen {
+            address: upstream.address,
+            name: &upstream.name,
+            authority: authority(&upstream.name),
+        })
     }
 
     /// Tells whether any upstream passed its last checks.

@@ -4,7 +4,7 @@ use crate::harness::run;
 use crate::hostile::Case;
 use crate::hostile::Promise;
 use crate::hostile::Stage;
-use crate::hostile::filled;
+use crate::hostile_bytes::filled;
 
 /// Bodies, sent in one chunk, and why they are refused.
 const BODIES: [(&str, &str, &str); 37] = [

@@ -3,11 +3,17 @@
 use std::time::Duration;
 use std::time::Instant;
 
+use glance_gate::demo::keystone::AccessRule;
+use glance_gate::demo::keystone::TokenSpec;
+use glance_gate::vouch::Telling;
+
 use crate::client::Connection;
 use crate::harness::Gate;
 use crate::harness::run;
 use crate::hostile::Stage;
-use crate::hostile::filled;
+use crate::hostile_bytes::filled;
+use crate::scene::MEMBER;
+use crate::scene::Scene;
 
 /// hyper's `Uri` knows fewer targets than the framing does, and hyper answers for itself: unlogged and uncounted.
 #[test]
@@ -116,5 +122,27 @@ fn benign_pipelines_are_not_timed_from_a_head_that_is_long_done() {
             answers += 1;
             assert_eq!(reply.status, 200, "answer {answers}, after {:?}", started.elapsed());
         }
+    });
+}
+
+/// With `identity = "forward"` the gate reads the access rules itself, and a name may look like a version.
+#[test]
+fn a_hostile_name_that_looks_like_a_version_does_not_bend_access_rules() {
+    run(async {
+        let gate = Gate::start(|config| config.telling = Telling::Headers).await.warm().await;
+        let scene = Scene::new(&gate);
+        let mut passed = Vec::new();
+        for (method, target, rule) in [
+            ("PUT", format!("{}/tags/v2.5", scene.image_target()), "/v2"),
+            ("GET", "/v2/metadefs/namespaces/v2.1/objects/x".into(), "/v2/objects/x"),
+        ] {
+            let rules = vec![AccessRule::image(method, rule)];
+            let token = gate.keystone.issue(TokenSpec::member(MEMBER).application_credential(rules));
+            gate.call(method, &target).token(&token).send().await;
+            if gate.count(method, &target) > 0 {
+                passed.push((target, rule));
+            }
+        }
+        assert!(passed.is_empty(), "allowed by a rule for something else: {passed:?}");
     });
 }

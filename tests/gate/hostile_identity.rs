@@ -1,9 +1,15 @@
 //! Hostile identities: headers that say who somebody is, nominations, doubled and aliased credentials (T8 to T10).
 
+use glance_gate::vouch::Telling;
+
+use crate::harness::Gate;
 use crate::harness::run;
 use crate::hostile::Case;
 use crate::hostile::Promise;
 use crate::hostile::Stage;
+use crate::scene::ACCEPT;
+use crate::scene::MEMBER;
+use crate::scene::Scene;
 
 /// Headers by which keystonemiddleware tells Glance who asks.
 const IDENTITY: [&str; 34] = [
@@ -126,4 +132,26 @@ pub fn cases() -> Vec<Case> {
 #[test]
 fn hostile_identities_never_reach_glance() {
     run(async { Stage::new().await.keep(cases()).await });
+}
+
+#[test]
+fn hostile_identities_never_reach_a_glance_that_believes_headers() {
+    run(async {
+        let gate = Gate::start(|config| config.telling = Telling::Headers).await.warm().await;
+        let scene = Scene::new(&gate);
+        for line in IDENTITY.into_iter().filter(|line| !line.contains('\n')) {
+            let (name, forged) = line.split_once(": ").expect("a header");
+            for (method, target) in [("PUT", scene.target.as_str()), ("GET", "/v2/images")] {
+                let call = gate.call(method, target).token(&scene.member).header(name, forged);
+                let call = if method == "PUT" { call.json(ACCEPT) } else { call };
+                assert_eq!(call.send().await.status, 200, "{method} with {line:?}");
+                let seen = gate.seen().pop().expect("the call");
+                assert_eq!(seen.header_values("x-identity-status"), ["Confirmed"], "{line}");
+                assert_eq!(seen.header_values("x-roles"), ["member,reader"], "{line}");
+                assert_eq!(seen.header_values("x-project-id"), [MEMBER], "{line}");
+                let said = name.eq_ignore_ascii_case("x-identity-status");
+                assert!(said || !seen.header_values(name).contains(&forged), "{line}");
+            }
+        }
+    });
 }

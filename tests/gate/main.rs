@@ -16,11 +16,12 @@
 //! | `request_ids` | `x-openstack-request-id`, inwards and outwards |
 //! | `permitted` | what Glance sees of a call that passes |
 //! | `targets`, `headers` | hostile spellings, and benign ones that look like them |
-//! | `hostile` | hostile requests as bytes, and the one way all of them are tried |
+//! | `hostile`, `hostile_bytes` | hostile requests as bytes, how they are written, and the one way all of them are tried |
 //! | `hostile_framing`, `hostile_chunks`, `hostile_lines`, `hostile_targets`, `hostile_identity`, `hostile_bodies`, `hostile_floods`, `hostile_pipelines` | their tables |
 //! | `hostile_benign` | what looks hostile and must pass |
 //! | `hostile_found` | what hostile requests have found |
-//! | `hostile_tokens`, `hostile_tokens_made` | hostile signed tokens, and how they are made |
+//! | `hostile_tokens` | hostile signed tokens: all of them are refused |
+//! | `hostile_tokens_signed`, `hostile_tokens_forged`, `hostile_tokens_made` | their tables, and how they are made |
 //! | `limits` | too much, too slow, and bugs |
 //! | `rates` | too often; connections; slow heads |
 //! | `token_cache`, `ownership_cache` | what is asked once, and when it is asked again |
@@ -53,6 +54,7 @@ mod health;
 mod hostile;
 mod hostile_benign;
 mod hostile_bodies;
+mod hostile_bytes;
 mod hostile_chunks;
 mod hostile_floods;
 mod hostile_found;
@@ -62,7 +64,9 @@ mod hostile_lines;
 mod hostile_pipelines;
 mod hostile_targets;
 mod hostile_tokens;
+mod hostile_tokens_forged;
 mod hostile_tokens_made;
+mod hostile_tokens_signed;
 mod jws;
 mod keystone_faults;
 mod layouts;

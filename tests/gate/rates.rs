@@ -156,3 +156,40 @@ fn a_connection_without_a_request_is_no_slow_head() {
         assert_eq!(idle.reply("GET").await.status, 200);
     });
 }
+
+#[test]
+fn an_idle_connection_ends_without_a_word() {
+    run(async {
+        let gate = Gate::start(|config| {
+            config.server.connection.head_timeout = Duration::from_millis(10);
+            config.server.connection.keepalive_timeout = Duration::from_millis(10);
+        })
+        .await;
+        let mut fresh = Connection::open(gate.address).await;
+        assert!(fresh.is_over().await, "one that never sent anything");
+        let mut used = Connection::open(gate.address).await;
+        used.send(gate.call("GET", "/healthcheck").bytes()).await;
+        assert_eq!(used.reply("GET").await.status, 200);
+        assert!(used.is_over().await, "one between two requests");
+    });
+}
+
+#[test]
+fn connections_over_the_bound_wait_for_room() {
+    run(async {
+        let gate = Gate::start(|config| {
+            config.server.workers = 1;
+            config.server.connection.max_connections = 1;
+        })
+        .await;
+        let call = || gate.call("GET", "/healthcheck").bytes();
+        let mut first = Connection::open(gate.address).await;
+        first.send(call()).await;
+        assert_eq!(first.reply("GET").await.status, 200);
+        let mut second = Connection::open(gate.address).await;
+        second.send(call()).await;
+        gate.wait_for_metric("glance_gate_connections", 1).await;
+        drop(first);
+        assert_eq!(second.reply("GET").await.status, 200);
+    });
+}
