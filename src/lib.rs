@@ -4,7 +4,7 @@
 //! ```text
 //!  client ─▶ server ─▶ edge ─▶ route ─┬─ member update ─▶ enforce ─▶ authenticate ─▶ validate ─▶ authorize ─┐
 //!           accept     id, log,       │                                                                     ├─▶ upstream ─▶ Glance
-//!           hyper      respond,       ├─ passthrough ─────▶ watch ──────────────────────────────────────────┘
+//!           hyper      respond,       ├─ passthrough ─────▶ identify ─▶ watch ──────────────────────────────┘
 //!                      headers        ├─ healthcheck
 //!                                     └─ ambiguous ─▶ refused
 //! ```
@@ -35,8 +35,9 @@
 //! | 1 | [`refusal`], [`call`], [`cache`], [`client`] | level 0 and each other |
 //! | 0 | [`openstack`], [`framing`], [`body`], [`secret`], [`telemetry`] | level 0 |
 //!
-//! `tests/architecture.rs` fails where an import points up. `member_update` is the one seam where "could not find out"
-//! ([`keystone::VerifyError`], [`glance::LookupError`]) becomes "no" ([`refusal::Refusal`]).
+//! `tests/architecture.rs` fails where an import points up. [`vouch`] and [`member_update`] are the seam where "could not
+//! find out" ([`keystone::VerifyError`], [`oidc::OidcError`], [`glance::LookupError`]) becomes "no"
+//! ([`refusal::Refusal`]).
 
 pub mod app;
 pub mod body;
