@@ -200,14 +200,17 @@ enum Exchange {
 }
 
 /// Waits for an answer as long as the request's body moves, and then for the timeout.
+///
+/// The timeout may be minutes. `pingora-timeout` keeps a timer until it would have fired, which is cheap for the short
+/// deadlines elsewhere; tokio's goes with the answer.
 async fn within<T>(timeout: Duration, progress: Option<Progress>, answer: impl Future<Output = T>) -> Option<T> {
     let Some(progress) = progress else {
-        return pingora_timeout::timeout(timeout, answer).await.ok();
+        return tokio::time::timeout(timeout, answer).await.ok();
     };
     let mut answer = pin!(answer);
     let mut seen = progress.frames();
     loop {
-        if let Ok(answer) = pingora_timeout::timeout(timeout, answer.as_mut()).await {
+        if let Ok(answer) = tokio::time::timeout(timeout, answer.as_mut()).await {
             return Some(answer);
         }
         let now = progress.frames();
