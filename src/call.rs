@@ -121,6 +121,12 @@ impl Call {
         Box::new(Refused { refusal, call: self })
     }
 
+    /// Returns what is left of a call whose request is gone: it can be told of, but not forwarded.
+    pub fn spent(account: Box<Account>) -> Self {
+        let (head, ()) = Request::new(()).into_parts();
+        Self { head, body: Body::Lost, account }
+    }
+
     /// Turns the call into the request that is sent.
     pub fn into_request(self) -> (Request<Body>, Box<Account>) {
         (Request::from_parts(self.head, self.body), self.account)

@@ -17,7 +17,6 @@ use ipnet::IpNet;
 use crate::edge::overload;
 use crate::glance;
 use crate::keystone;
-use crate::member_update::decide::PolicyDefaults;
 use crate::member_update::decide::Profile;
 use crate::member_update::enforce::Enforcement;
 use crate::member_update::limit;
@@ -115,16 +114,6 @@ impl Default for Server {
             client_idle_timeout: Duration::from_mins(10),
             drain_timeout: Duration::from_secs(30),
             connection: server::Settings::default(),
-        }
-    }
-}
-
-impl Config {
-    /// Returns the default policies of the Glance behind the gate, as far as the profile needs them.
-    pub fn policy_defaults(&self) -> PolicyDefaults {
-        match self.profile {
-            Profile::Documented => PolicyDefaults::New,
-            Profile::Glance(defaults) => defaults,
         }
     }
 }

@@ -70,12 +70,12 @@ impl Forward {
                 }
                 error => {
                     return Err(
-                        spent(account).refuse(refusal(&error), Cow::Owned(format!("{}: {error}", upstream.name)))
+                        Call::spent(account).refuse(refusal(&error), Cow::Owned(format!("{}: {error}", upstream.name)))
                     );
                 }
             }
         }
-        Err(spent(account).refuse(Refusal::UpstreamUnavailable, refused))
+        Err(Call::spent(account).refuse(Refusal::UpstreamUnavailable, refused))
     }
 }
 
@@ -114,12 +114,6 @@ fn name_host(request: &mut Request<Body>, authority: &str) {
     {
         request.headers_mut().insert(HOST, host);
     }
-}
-
-/// Returns what is left of a call whose request is gone.
-fn spent(account: Box<Account>) -> Call {
-    let (head, ()) = Request::new(()).into_parts();
-    Call { head, body: Body::Lost, account }
 }
 
 fn outcome(error: &PoolError) -> &'static str {

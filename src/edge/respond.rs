@@ -12,7 +12,6 @@ use std::task::Poll;
 
 use futures_util::FutureExt;
 use http::HeaderValue;
-use http::Request;
 use http::Response;
 use http::StatusCode;
 use http::header;
@@ -98,8 +97,7 @@ fn after_panic(account: Box<Account>, panic: &(dyn Any + Send)) -> Box<Refused> 
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without words".into());
     tracing::error!(request_id = %account.request_id, %cause, "a request ended in a panic: please report it");
-    let (head, ()) = Request::new(()).into_parts();
-    Call { head, body: Body::Lost, account }.refuse(Refusal::Internal, Cow::Owned(cause))
+    Call::spent(account).refuse(Refusal::Internal, Cow::Owned(cause))
 }
 
 /// How many bytes of a refused body are read past, if they are there, so that the connection can be kept.

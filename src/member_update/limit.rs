@@ -7,12 +7,10 @@ use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::Request;
 use pingora_limits::inflight::Inflight;
 use tower::Layer;
 use tower::Service;
 
-use crate::body::Body;
 use crate::call::Answer;
 use crate::call::Call;
 use crate::call::Refused;
@@ -89,10 +87,9 @@ where
         let timeout = self.config.timeout;
         Box::pin(async move {
             let _guard = guard;
-            pingora_timeout::timeout(timeout, answer).await.unwrap_or_else(|_| {
-                let (head, ()) = Request::new(()).into_parts();
-                Err(Call { head, body: Body::Lost, account }.refuse(Refusal::MemberUpdateTooSlow, None))
-            })
+            pingora_timeout::timeout(timeout, answer)
+                .await
+                .unwrap_or_else(|_| Err(Call::spent(account).refuse(Refusal::MemberUpdateTooSlow, None)))
         })
     }
 }
