@@ -113,7 +113,6 @@ impl Built {
                 self.parts.rates.clone(),
             ),
             mount: config.server.mount.as_str().into(),
-            client_idle: config.server.client_idle_timeout,
             member_limit: self.parts.member_limit.clone(),
             service_tokens: ServiceTokens::new(
                 self.verifier.clone(),

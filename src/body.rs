@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 use std::task::Waker;
+use std::task::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,10 +43,25 @@ pub enum Sender {
     Upstream,
 }
 
+/// Where the bytes of a stream come from: one side of one connection.
+pub trait Source: Send {
+    /// Returns the next bytes, or nothing at the end of a body that is whole.
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, SourceError>>>;
+
+    /// Tells whether the end is known to be there.
+    fn is_end(&self) -> bool;
+
+    /// Tells how many bytes are left, as far as it is known.
+    fn size_hint(&self) -> SizeHint;
+}
+
+/// Why a source ended early.
+pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
+
 /// A stream that may start with bytes that were read before, and ends if its sender is silent too long.
 pub struct Stream {
     read_before: Bytes,
-    incoming: Incoming,
+    source: Box<dyn Source>,
     sender: Sender,
     idle: Duration,
     silence: Option<Pin<Box<Sleep>>>,
@@ -64,7 +80,7 @@ pub struct Progress(Arc<AtomicU64>);
 #[derive(Debug)]
 pub enum BodyError {
     /// The connection broke or the sender broke the grammar.
-    Broken(Sender, hyper::Error),
+    Broken(Sender, SourceError),
     /// The sender was silent for the whole idle time.
     Silent(Sender, Duration),
     /// The body was lost before.
@@ -79,13 +95,13 @@ impl Body {
     }
 
     /// Wraps a stream that its sender may pause for at most `idle`.
-    pub fn stream(incoming: Incoming, sender: Sender, idle: Duration) -> Self {
-        if incoming.is_end_stream() {
+    pub fn stream(source: impl Source + 'static, sender: Sender, idle: Duration) -> Self {
+        if source.is_end() {
             return Self::Empty;
         }
         Self::Stream(Stream {
             read_before: Bytes::new(),
-            incoming,
+            source: Box::new(source),
             sender,
             idle,
             silence: None,
@@ -138,22 +154,17 @@ impl Stream {
         self.progress.get_or_insert_default().clone()
     }
 
-    fn poll_incoming(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match Pin::new(&mut self.incoming).poll_frame(context) {
-            // trailers say nothing to an image store, and are one more way to smuggle a header
-            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
-                self.ended();
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Ok(frame))) => {
+    fn poll_source(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.source.poll_data(context) {
+            Poll::Ready(Some(Ok(data))) => {
                 if let Some(progress) = &self.progress {
                     progress.0.fetch_add(1, Ordering::Relaxed);
                 }
                 self.silence = None;
-                if self.incoming.is_end_stream() {
+                if self.source.is_end() {
                     self.ended();
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Broken(self.sender, error)))),
             Poll::Ready(None) => {
@@ -177,6 +188,25 @@ impl Stream {
         if let Some(on_end) = self.on_end.take() {
             on_end();
         }
+    }
+}
+
+impl Source for Incoming {
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, SourceError>>> {
+        match ready!(Pin::new(self).poll_frame(context)) {
+            // trailers say nothing to an image store, and are one more way to smuggle a header
+            Some(Ok(frame)) => Poll::Ready(frame.into_data().ok().map(Ok)),
+            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end(&self) -> bool {
+        self.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        HttpBody::size_hint(self)
     }
 }
 
@@ -205,7 +235,7 @@ impl HttpBody for Body {
             Self::Stream(stream) if !stream.read_before.is_empty() => {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut stream.read_before)))))
             }
-            Self::Stream(stream) => stream.poll_incoming(context),
+            Self::Stream(stream) => stream.poll_source(context),
             Self::Lost => Poll::Ready(Some(Err(BodyError::Lost))),
         }
     }
@@ -214,7 +244,7 @@ impl HttpBody for Body {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
-            Self::Stream(stream) => stream.read_before.is_empty() && stream.incoming.is_end_stream(),
+            Self::Stream(stream) => stream.read_before.is_empty() && stream.source.is_end(),
             Self::Lost => false,
         }
     }
@@ -225,7 +255,7 @@ impl HttpBody for Body {
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Stream(stream) => {
                 let read = stream.read_before.len() as u64;
-                let rest = stream.incoming.size_hint();
+                let rest = stream.source.size_hint();
                 let mut hint = SizeHint::new();
                 hint.set_lower(rest.lower().saturating_add(read));
                 if let Some(upper) = rest.upper() {
@@ -259,7 +289,7 @@ impl fmt::Display for BodyError {
 impl std::error::Error for BodyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Broken(_, error) => Some(error),
+            Self::Broken(_, error) => Some(&**error),
             Self::Silent(..) | Self::Lost => None,
         }
     }

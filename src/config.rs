@@ -74,8 +74,6 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// While this file exists, `/healthcheck` answers 503.
     pub healthcheck_disable_file: PathBuf,
-    /// How long a client may pause in a body.
-    pub client_idle_timeout: Duration,
     /// How long a drain may take.
     pub drain_timeout: Duration,
     /// The bounds of a connection.
@@ -111,7 +109,6 @@ impl Default for Server {
             mount: String::new(),
             trusted_proxies: Vec::new(),
             healthcheck_disable_file: "/etc/glance-gate/healthcheck_disable".into(),
-            client_idle_timeout: Duration::from_mins(10),
             drain_timeout: Duration::from_secs(30),
             connection: server::Settings::default(),
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use http::Request;
 use http::Response;
-use http_body::Body;
+use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -28,6 +28,8 @@ use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::body::Body;
+use crate::body::Sender;
 use crate::framing::Bounds;
 use crate::framing::Violation;
 use crate::server::guard::Guard as FramingGuard;
@@ -41,6 +43,8 @@ pub struct Settings {
     pub keepalive_timeout: Duration,
     /// How long a client may refuse to take a byte.
     pub write_timeout: Duration,
+    /// How long a client may pause in a body.
+    pub client_idle_timeout: Duration,
     /// How large a request's head may be.
     pub max_head_bytes: usize,
     /// How many connections there may be; over it, new ones wait in the kernel's queue.
@@ -55,6 +59,7 @@ impl Default for Settings {
             head_timeout: Duration::from_secs(10),
             keepalive_timeout: Duration::from_mins(1),
             write_timeout: Duration::from_mins(10),
+            client_idle_timeout: Duration::from_mins(10),
             max_head_bytes: 64 * 1024,
             max_connections: 10_000,
             max_connections_per_client: 0,
@@ -74,9 +79,9 @@ pub async fn serve<A, F, B>(
     drain: Duration,
 ) -> usize
 where
-    A: Fn(IpAddr, Option<Violation>, Request<Incoming>) -> F + Clone + Send + 'static,
+    A: Fn(IpAddr, Option<Violation>, Request<Body>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
-    B: Body + Send + 'static,
+    B: HttpBody + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -148,9 +153,9 @@ impl Drop for Counted {
 
 async fn connection<A, F, B>(stream: TcpStream, peer: IpAddr, settings: Settings, answer: A, stop: CancellationToken)
 where
-    A: Fn(IpAddr, Option<Violation>, Request<Incoming>) -> F,
+    A: Fn(IpAddr, Option<Violation>, Request<Body>) -> F,
     F: Future<Output = Result<Response<B>, Infallible>>,
-    B: Body + 'static,
+    B: HttpBody + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     if let Err(error) = stream.set_nodelay(true) {
@@ -163,12 +168,16 @@ where
     let bounds = Bounds { max_bytes: settings.max_head_bytes };
     let stream = FramingGuard::new(Box::pin(stream), bounds, settings.head_timeout);
     let verdict = stream.verdict();
+    let idle = settings.client_idle_timeout;
+    let service = service_fn(move |request: Request<Incoming>| {
+        answer(peer, verdict.next(), request.map(|body| Body::stream(body, Sender::Client, idle)))
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // runs from the end of the request before, so it is the idle time; a head that has begun is the guard's to time
         .header_read_timeout(settings.keepalive_timeout + settings.head_timeout)
         .max_buf_size(settings.max_head_bytes * 2)
-        .serve_connection(TokioIo::new(stream), service_fn(move |request| answer(peer, verdict.next(), request)));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -6,18 +6,15 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Request;
 use http::Response;
-use hyper::body::Incoming;
 use tower::Service;
 use tower::ServiceBuilder;
 use tower::ServiceExt;
 use tower::util::BoxCloneService;
 
 use crate::body::Body;
-use crate::body::Sender;
 use crate::call::Account;
 use crate::call::Call;
 use crate::check::check;
@@ -73,8 +70,6 @@ pub struct Parts {
     pub vouchers: Vouchers,
     /// The prefix that Glance is served under.
     pub mount: Arc<str>,
-    /// How long a client may pause in a body.
-    pub client_idle: Duration,
     /// The limits of the member-update branch.
     pub member_limit: LimitLayer,
     /// Whose service tokens count.
@@ -97,7 +92,6 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct HttpService {
     edge: BoxCloneService<Call, Response<Told>, Infallible>,
-    client_idle: Duration,
 }
 
 /// Puts the way together.
@@ -133,7 +127,7 @@ pub fn build(parts: Parts) -> HttpService {
         .layer(VouchLayer::new(parts.service_tokens)) // only a service's token stands beside a user's
         .service(Route::new(&parts.mount, member_update, passthrough, parts.healthcheck));
 
-    HttpService { edge: BoxCloneService::new(edge), client_idle: parts.client_idle }
+    HttpService { edge: BoxCloneService::new(edge) }
 }
 
 impl HttpService {
@@ -145,7 +139,7 @@ impl HttpService {
         self,
         peer: IpAddr,
         violation: Option<Violation>,
-        request: Request<Incoming>,
+        request: Request<Body>,
     ) -> Result<Response<Told>, Infallible> {
         let (head, body) = request.into_parts();
         let request_id =
@@ -156,7 +150,7 @@ impl HttpService {
             account.target = None;
             account.violation = violation;
         }
-        let call = Call { head, body: Body::stream(body, Sender::Client, self.client_idle), account };
+        let call = Call { head, body, account };
         let mut edge = self.edge;
         edge.ready().await?.call(call).await
     }

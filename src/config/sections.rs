@@ -89,11 +89,11 @@ fn server(section: &mut Section<'_, '_>) -> Server {
         mount: section.get("mount", default.mount),
         trusted_proxies: section.get("trusted_proxies", default.trusted_proxies),
         healthcheck_disable_file: section.get("healthcheck_disable_file", default.healthcheck_disable_file),
-        client_idle_timeout: positive(section, "client_idle_timeout", default.client_idle_timeout),
         drain_timeout: section.get("drain_timeout", default.drain_timeout),
         connection: server::Settings {
             head_timeout: positive(section, "head_timeout", connection.head_timeout),
             keepalive_timeout: positive(section, "keepalive_timeout", connection.keepalive_timeout),
+            client_idle_timeout: positive(section, "client_idle_timeout", connection.client_idle_timeout),
             write_timeout: positive(section, "write_timeout", connection.write_timeout),
             max_head_bytes: section.get("max_head", ByteSize(connection.max_head_bytes)).0,
             max_connections: section.get("max_connections", connection.max_connections),

@@ -12,8 +12,8 @@ use http::Response;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http_body_util::Full;
-use hyper::body::Incoming;
 
+use crate::body::Body;
 use crate::framing::Violation;
 
 /// What the operators' listener tells; made of closures, so that it knows no component.
@@ -47,7 +47,7 @@ impl Admin {
     pub async fn answer(
         self,
         violation: Option<Violation>,
-        request: Request<Incoming>,
+        request: Request<Body>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         if let Some(violation) = violation {
             return Ok(text(StatusCode::BAD_REQUEST, format!("{}\n", violation.as_str())));

@@ -75,7 +75,7 @@ fn a_body_that_does_not_arrive_in_time_is_refused() {
         for per_pause in [false, true] {
             let gate = Gate::start(|config| {
                 if per_pause {
-                    config.server.client_idle_timeout = Duration::from_millis(100);
+                    config.server.connection.client_idle_timeout = Duration::from_millis(100);
                 } else {
                     config.body.body_timeout = Duration::from_millis(100);
                 }
@@ -191,7 +191,7 @@ fn a_bug_denies_the_request_and_the_worker_goes_on() {
         let gate = Gate::start(|config| {
             config.server.workers = 1;
             // more time than there is: waiting for a body panics. No configuration file can say so
-            config.server.client_idle_timeout = Duration::MAX;
+            config.server.connection.client_idle_timeout = Duration::MAX;
         })
         .await;
         let scene = Scene::new(&gate);

@@ -191,7 +191,8 @@ fn a_client_that_reads_slowly_gets_everything_and_stops_nobody() {
 #[test]
 fn a_client_that_pauses_too_long_in_an_upload_is_cut_off() {
     run(async {
-        let gate = Gate::start(|config| config.server.client_idle_timeout = Duration::from_millis(200)).await;
+        let gate =
+            Gate::start(|config| config.server.connection.client_idle_timeout = Duration::from_millis(200)).await;
         let scene = Scene::new(&gate);
         let (image, call) = upload(&gate, &scene);
         let mut connection = Connection::open(gate.address).await;
