@@ -1,38 +1,28 @@
 //! Accepts connections, speaks HTTP/1.1 on them, and drains; knows nothing of `OpenStack`.
 
 pub mod admin;
-pub mod guard;
+pub mod h1;
 pub mod workers;
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
 use http::Response;
-use http_body::Body as HttpBody;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use hyper_util::rt::TokioTimer;
 use pingora_limits::inflight::Guard;
 use pingora_limits::inflight::Inflight;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::Body;
-use crate::body::Sender;
-use crate::framing::Bounds;
 use crate::framing::Violation;
-use crate::server::guard::Guard as FramingGuard;
+use crate::server::h1::answer::AnswerBody;
 
 /// The bounds of client connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +35,8 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// How long a client may pause in a body.
     pub client_idle_timeout: Duration,
+    /// How long a connection that is idle waits for one more request when the gate stops.
+    pub drain_grace: Duration,
     /// How large a request's head may be.
     pub max_head_bytes: usize,
     /// How many connections there may be; over it, new ones wait in the kernel's queue.
@@ -60,6 +52,7 @@ impl Default for Settings {
             keepalive_timeout: Duration::from_mins(1),
             write_timeout: Duration::from_mins(10),
             client_idle_timeout: Duration::from_mins(10),
+            drain_grace: Duration::from_secs(1),
             max_head_bytes: 64 * 1024,
             max_connections: 10_000,
             max_connections_per_client: 0,
@@ -81,10 +74,11 @@ pub async fn serve<A, F, B>(
 where
     A: Fn(IpAddr, Option<Violation>, Request<Body>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
-    B: HttpBody + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: AnswerBody + Send + 'static,
 {
+    let settings = Arc::new(settings);
+    // the worker's own, so that no lock is shared between workers
+    let stop = stop.child_token();
     let mut tasks = JoinSet::new();
     loop {
         let has_room = tasks.len() < settings.max_connections;
@@ -151,42 +145,23 @@ impl Drop for Counted {
     }
 }
 
-async fn connection<A, F, B>(stream: TcpStream, peer: IpAddr, settings: Settings, answer: A, stop: CancellationToken)
-where
+async fn connection<A, F, B>(
+    stream: TcpStream,
+    peer: IpAddr,
+    settings: Arc<Settings>,
+    answer: A,
+    stop: CancellationToken,
+) where
     A: Fn(IpAddr, Option<Violation>, Request<Body>) -> F,
     F: Future<Output = Result<Response<B>, Infallible>>,
-    B: HttpBody + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: AnswerBody,
 {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "the client went away at once");
         return;
     }
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(settings.write_timeout));
-    // hyper's own limit stands behind the guard's, and must not strike first
-    let bounds = Bounds { max_bytes: settings.max_head_bytes };
-    let stream = FramingGuard::new(Box::pin(stream), bounds, settings.head_timeout);
-    let verdict = stream.verdict();
-    let idle = settings.client_idle_timeout;
-    let service = service_fn(move |request: Request<Incoming>| {
-        answer(peer, verdict.next(), request.map(|body| Body::stream(body, Sender::Client, idle)))
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // runs from the end of the request before, so it is the idle time; a head that has begun is the guard's to time
-        .header_read_timeout(settings.keepalive_timeout + settings.head_timeout)
-        .max_buf_size(settings.max_head_bytes * 2)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
+    let answer = move |violation, request| answer(peer, violation, request);
+    if let Err(error) = h1::serve(stream, &settings, answer, stop).await {
         tracing::debug!(peer.ip = %peer, %error, "client connection ended");
     }
 }

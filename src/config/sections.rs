@@ -95,6 +95,7 @@ fn server(section: &mut Section<'_, '_>) -> Server {
             keepalive_timeout: positive(section, "keepalive_timeout", connection.keepalive_timeout),
             client_idle_timeout: positive(section, "client_idle_timeout", connection.client_idle_timeout),
             write_timeout: positive(section, "write_timeout", connection.write_timeout),
+            drain_grace: section.get("drain_grace", connection.drain_grace),
             max_head_bytes: section.get("max_head", ByteSize(connection.max_head_bytes)).0,
             max_connections: section.get("max_connections", connection.max_connections),
             max_connections_per_client: section

@@ -1,5 +1,7 @@
 //! The chunks of a body (RFC 9112 section 7.1), as they pass.
 
+use std::ops::Range;
+
 use crate::framing::Violation;
 use crate::framing::head::is_token_byte;
 
@@ -40,12 +42,23 @@ const MAX_SIZE: u64 = 1 << 60;
 /// How many bytes of extensions and trailers a body may have.
 const MAX_EXTENSION_BYTES: usize = 4096;
 
+/// What the next bytes of a chunked body are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// These are data; what stands before them is read past.
+    Data(Range<usize>),
+    /// The body ended here.
+    End(usize),
+    /// All are read past, and there is more to come.
+    More,
+}
+
 impl Chunks {
-    /// Reads bytes; returns where the body ended, if it did.
+    /// Reads bytes up to the end of the next data among them. What is returned must not be given again.
     ///
     /// # Errors
     /// `ChunkGrammar`.
-    pub fn read(&mut self, bytes: &[u8]) -> Result<Option<usize>, Violation> {
+    pub fn piece(&mut self, bytes: &[u8]) -> Result<Piece, Violation> {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             if let Place::Data { left } = &mut self.place {
@@ -55,16 +68,15 @@ impl Chunks {
                 if *left == 0 {
                     self.place = Place::DataReturn;
                 }
-                at += usize::try_from(taken).unwrap_or(usize::MAX);
-                continue;
+                return Ok(Piece::Data(at..at + usize::try_from(taken).unwrap_or(usize::MAX)));
             }
             at += 1;
             match self.step(byte).ok_or(Violation::ChunkGrammar)? {
                 Some(next) => self.place = next,
-                None => return Ok(Some(at)),
+                None => return Ok(Piece::End(at)),
             }
         }
-        Ok(None)
+        Ok(Piece::More)
     }
 
     /// Reads one byte that is not data: the next place, or `Some(None)` at the end, or nothing on a violation.
@@ -106,20 +118,32 @@ impl Chunks {
 #[cfg(test)]
 mod tests {
     use super::Chunks;
+    use super::Piece;
     use crate::framing::Violation;
 
-    fn read(text: &str) -> Result<Option<usize>, Violation> {
-        let whole = Chunks::default().read(text.as_bytes());
-        let mut bytewise = Chunks::default();
-        let mut last = Ok(None);
-        for at in 0..text.len() {
-            last = bytewise.read(&text.as_bytes()[at..=at]).map(|end| end.map(|_| at + 1));
-            if !matches!(last, Ok(None)) {
-                break;
+    /// Reads a body that arrives so many bytes at a time: where it ended, if it did, and its data.
+    fn in_pieces(text: &str, size: usize) -> Result<(Option<usize>, Vec<u8>), Violation> {
+        let (mut chunks, mut data) = (Chunks::default(), Vec::new());
+        for (number, arrived) in text.as_bytes().chunks(size).enumerate() {
+            let mut from = 0;
+            while from < arrived.len() {
+                match chunks.piece(&arrived[from..])? {
+                    Piece::Data(range) => {
+                        data.extend_from_slice(&arrived[from..][range.clone()]);
+                        from += range.end;
+                    }
+                    Piece::End(end) => return Ok((Some(number * size + from + end), data)),
+                    Piece::More => break,
+                }
             }
         }
-        assert_eq!(whole, last, "{text:?} in one piece and byte by byte");
-        whole
+        Ok((None, data))
+    }
+
+    fn read(text: &str) -> Result<Option<usize>, Violation> {
+        let whole = in_pieces(text, text.len().max(1));
+        assert_eq!(whole, in_pieces(text, 1), "{text:?} in one piece and byte by byte");
+        whole.map(|(end, _)| end)
     }
 
     #[test]

@@ -10,7 +10,7 @@
     reason = "a property that does not hold, or can not be checked, fails"
 )]
 
-mod framing;
+mod h1;
 mod headers;
 mod inputs;
 mod member_body;
@@ -229,10 +229,10 @@ fn what_gets_through_the_header_firewall_can_be_read_in_one_way() {
 }
 
 #[test]
-fn messages_end_where_the_framing_says_and_hyper_agrees() {
+fn the_server_reads_the_requests_that_hyper_reads() {
     check(
-        "framing",
-        framing::holds,
+        "h1",
+        h1::holds,
         10_000,
         &[
             "GET / HTTP/1.1\r\nhost: a\r\n",
@@ -247,6 +247,7 @@ fn messages_end_where_the_framing_says_and_hyper_agrees() {
             "Content-Length: 05\r\n",
             "connection: close\r\n",
             "connection: upgrade\r\n",
+            "connection: keep-alive\r\n",
             "upgrade: h2c\r\n",
             "expect: 100-continue\r\n",
             "x: y\r\n",
