@@ -51,27 +51,26 @@ impl Forward {
         let mut refused: Cow<'static, str> = "no upstream".into();
         while let Some(upstream) = self.balance.choose(&tried) {
             tried.push(upstream.address);
-            name_host(&mut request, upstream.authority);
-            let error = match self.pool.send(upstream.address, request).await {
+            name_host(&mut request, upstream.endpoint.authority());
+            let error = match self.pool.send(upstream.endpoint, request).await {
                 Ok(mut response) => {
                     hop_by_hop::strip(response.headers_mut());
-                    self.metrics.neighbour(upstream.name, "ok");
+                    self.metrics.neighbour(upstream.endpoint.name(), "ok");
                     account.upstream_status = Some(response.status());
                     return Ok(Answer { response, account });
                 }
                 Err(error) => error,
             };
-            self.metrics.neighbour(upstream.name, outcome(&error));
+            self.metrics.neighbour(upstream.endpoint.name(), outcome(&error));
             match error {
                 // nothing was sent, so the next upstream may have it
                 PoolError::Unreachable(cause, unsent) => {
-                    refused = format!("{} cannot be connected to: {cause}", upstream.name).into();
+                    refused = format!("{} cannot be connected to: {cause}", upstream.endpoint.name()).into();
                     request = *unsent;
                 }
                 error => {
-                    return Err(
-                        Call::spent(account).refuse(refusal(&error), Cow::Owned(format!("{}: {error}", upstream.name)))
-                    );
+                    return Err(Call::spent(account)
+                        .refuse(refusal(&error), Cow::Owned(format!("{}: {error}", upstream.endpoint.name()))));
                 }
             }
         }

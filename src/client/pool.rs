@@ -5,7 +5,6 @@ use std::error::Error as _;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -26,6 +25,8 @@ use crate::body::Body;
 use crate::body::BodyError;
 use crate::body::Progress;
 use crate::body::Sender;
+use crate::client::endpoint::Address;
+use crate::client::endpoint::Endpoint;
 use crate::client::patient::Patient;
 
 /// The bounds of a worker's pool.
@@ -51,7 +52,7 @@ pub struct Pool {
 
 struct Shared {
     limits: Limits,
-    idle: Mutex<HashMap<SocketAddr, Vec<Idle>>>,
+    idle: Mutex<HashMap<Endpoint, Vec<Idle>>>,
 }
 
 struct Idle {
@@ -86,7 +87,7 @@ impl Pool {
     ///
     /// # Errors
     /// Tells what went wrong, and gives the request back if nothing of it was sent.
-    pub async fn send(&self, upstream: SocketAddr, request: Request<Body>) -> Result<Response<Body>, PoolError> {
+    pub async fn send(&self, upstream: &Endpoint, request: Request<Body>) -> Result<Response<Body>, PoolError> {
         let mut request = request;
         while let Some(mut connection) = self.take(upstream).await {
             match self.exchange(&mut connection, request).await {
@@ -109,9 +110,9 @@ impl Pool {
     }
 
     /// Takes a kept connection that is ready for a request.
-    async fn take(&self, upstream: SocketAddr) -> Option<SendRequest<Body>> {
+    async fn take(&self, upstream: &Endpoint) -> Option<SendRequest<Body>> {
         loop {
-            let mut idle = self.idle().get_mut(&upstream)?.pop()?;
+            let mut idle = self.idle().get_mut(upstream)?.pop()?;
             if idle.connection.is_closed() || idle.since.elapsed() > self.shared.limits.keepalive_timeout {
                 continue;
             }
@@ -121,20 +122,24 @@ impl Pool {
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, HashMap<SocketAddr, Vec<Idle>>> {
+    fn idle(&self) -> MutexGuard<'_, HashMap<Endpoint, Vec<Idle>>> {
         self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn connect(&self, upstream: SocketAddr) -> io::Result<SendRequest<Body>> {
+    async fn connect(&self, upstream: &Endpoint) -> io::Result<SendRequest<Body>> {
         let connect = async {
-            let stream = TcpStream::connect(upstream).await?;
+            let Address::Tcp(address) = upstream.address() else {
+                return Err(io::ErrorKind::Unsupported.into());
+            };
+            let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             let (sender, connection) =
                 http1::Builder::new().handshake(TokioIo::new(Patient::new(stream))).await.map_err(io::Error::other)?;
+            let upstream = upstream.clone();
             // the task lives as long as the connection, which ends with the pool or the worker's runtime
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
-                    tracing::debug!(%upstream, %error, "upstream connection ended");
+                    tracing::debug!(?upstream, %error, "upstream connection ended");
                 }
             });
             Ok(sender)
@@ -167,12 +172,12 @@ impl Pool {
     /// Wraps the answer's body so that the connection comes back when it has ended.
     fn hand_out(
         &self,
-        upstream: SocketAddr,
+        upstream: &Endpoint,
         connection: SendRequest<Body>,
         answer: Response<Incoming>,
     ) -> Response<Body> {
         let mut answer = answer.map(|body| Body::stream(body, Sender::Upstream, self.shared.limits.idle_timeout));
-        let pool = self.clone();
+        let (pool, upstream) = (self.clone(), upstream.clone());
         let give_back = move || pool.give_back(upstream, connection);
         match answer.body_mut() {
             Body::Stream(stream) => stream.on_end(give_back),
@@ -181,7 +186,7 @@ impl Pool {
         answer
     }
 
-    fn give_back(&self, upstream: SocketAddr, connection: SendRequest<Body>) {
+    fn give_back(&self, upstream: Endpoint, connection: SendRequest<Body>) {
         if connection.is_closed() {
             return;
         }

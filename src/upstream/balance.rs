@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,9 @@ use pingora_load_balancing::health_check::HttpHealthCheck;
 use pingora_load_balancing::health_check::TcpHealthCheck;
 use pingora_load_balancing::selection::RoundRobin;
 
+use crate::client::endpoint::Address;
+use crate::client::endpoint::Endpoint;
+use crate::client::endpoint::Transport;
 use crate::client::pool;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::UpstreamLabel;
@@ -47,18 +49,16 @@ struct Shared {
 
 struct Upstream {
     address: SocketAddr,
-    name: String,
+    endpoint: Endpoint,
 }
 
 /// The upstream chosen for one try.
 #[derive(Clone, Copy, Debug)]
 pub struct Chosen<'a> {
-    /// Where to connect to.
+    /// Where its health is looked up.
     pub address: SocketAddr,
-    /// What the operator calls it.
-    pub name: &'a str,
-    /// Its host and port.
-    pub authority: &'a str,
+    /// Where to connect to.
+    pub endpoint: &'a Endpoint,
 }
 
 /// A health check that tells the operator.
@@ -93,14 +93,17 @@ impl Balance {
     pub fn new(config: &Config, metrics: Metrics) -> io::Result<Self> {
         let mut upstreams = Vec::new();
         for server in &config.servers {
-            for address in authority(server)
-                .to_socket_addrs()
-                .map_err(|error| io::Error::new(error.kind(), format!("upstream {server}: {error}")))?
-            {
-                upstreams.push(Upstream { address, name: server.clone() });
+            for endpoint in Endpoint::resolve(server, &Transport::default())? {
+                let Address::Tcp(address) = *endpoint.address() else {
+                    return Err(io::Error::other(format!("upstream {server}: not an address of TCP")));
+                };
+                upstreams.push(Upstream { address, endpoint });
             }
         }
-        let names = upstreams.iter().map(|upstream| (upstream.address, upstream.name.clone())).collect::<Vec<_>>();
+        let names = upstreams
+            .iter()
+            .map(|upstream| (upstream.address, upstream.endpoint.name().to_owned()))
+            .collect::<Vec<_>>();
         for (_, name) in &names {
             metrics.upstream_healthy.get_or_create(&UpstreamLabel { upstream: name.clone() }).set(1);
         }
@@ -122,11 +125,7 @@ impl Balance {
             Some(address) => shared.upstreams.iter().find(|upstream| upstream.address == address),
             None => shared.upstreams.iter().find(|upstream| is_new(&upstream.address)),
         };
-        chosen.map(|upstream| Chosen {
-            address: upstream.address,
-            name: &upstream.name,
-            authority: authority(&upstream.name),
-        })
+        chosen.map(|upstream| Chosen { address: upstream.address, endpoint: &upstream.endpoint })
     }
 
     /// Tells whether any upstream passed its last checks.
@@ -196,6 +195,6 @@ fn health_check(config: &Config) -> io::Result<Box<dyn HealthCheck + Send + Sync
 
 impl fmt::Debug for Balance {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_list().entries(self.shared.upstreams.iter().map(|upstream| &upstream.name)).finish()
+        out.debug_list().entries(self.shared.upstreams.iter().map(|upstream| &upstream.endpoint)).finish()
     }
 }
