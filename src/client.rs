@@ -1,7 +1,11 @@
 //! The gate as a client of its neighbours.
 
+pub mod deadline;
 pub mod endpoint;
+pub mod h1;
 pub mod hop_by_hop;
+pub mod idle;
 pub mod json;
-pub mod patient;
 pub mod pool;
+pub mod stream;
+pub mod tls;

@@ -9,6 +9,11 @@ use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::net::TcpStream;
+use tokio::net::UnixStream;
+
+use crate::client::stream::Stream;
+
 /// One address of one upstream; cloning shares it.
 ///
 /// Two are equal if they have the same name and the same address.
@@ -52,6 +57,21 @@ impl Endpoint {
             .to_socket_addrs()
             .map_err(|error| io::Error::new(error.kind(), format!("upstream {server}: {error}")))?;
         Ok(addresses.map(|address| Self::new(server, authority, Address::Tcp(address))).collect())
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// Fails if nobody is there.
+    pub async fn connect(&self) -> io::Result<Stream> {
+        match &self.shared.address {
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tcp(stream))
+            }
+            Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+        }
     }
 
     /// Returns what the operator calls the upstream.

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,11 +18,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioTimer;
-use rustls::ClientConfig;
-use rustls::RootCertStore;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+
+use crate::client::tls;
 
 /// The bounds of a conversation with a neighbour.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +76,7 @@ impl JsonClient {
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(limits.connect_timeout));
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(cafile)?)
+            .with_tls_config(tls::settings(cafile, None)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
@@ -112,30 +108,6 @@ impl JsonClient {
         })?;
         Ok(JsonAnswer { status: head.status, headers: head.headers, body: body.to_bytes() })
     }
-}
-
-/// Builds the TLS settings; `aws-lc-rs` is the one crypto stack.
-fn tls(cafile: Option<&Path>) -> io::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    match cafile {
-        Some(path) => {
-            let told = |error: &dyn fmt::Display| io::Error::other(format!("{}: {error}", path.display()));
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| told(&error))? {
-                roots.add(certificate.map_err(|error| told(&error))?).map_err(|error| told(&error))?;
-            }
-        }
-        // a machine without certificates can still speak HTTP; HTTPS then fails when it is tried
-        None => drop(roots.add_parsable_certificates(system_certificates())),
-    }
-    Ok(ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
-}
-
-fn system_certificates() -> Vec<CertificateDer<'static>> {
-    rustls_native_certs::load_native_certs().certs
 }
 
 impl fmt::Display for JsonClientError {

@@ -1,33 +1,21 @@
-//! One worker's connections to the upstreams: HTTP/1.1, kept alive, never shared between threads.
+//! One worker's connections to the upstreams: kept alive, never shared between threads.
 
-use std::collections::HashMap;
-use std::error::Error as _;
 use std::fmt;
-use std::future::Future;
 use std::io;
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
-use std::time::Instant;
 
+use http::Method;
 use http::Request;
 use http::Response;
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper::client::conn::http1::SendRequest;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use crate::body::Body;
-use crate::body::BodyError;
-use crate::body::Progress;
-use crate::body::Sender;
-use crate::client::endpoint::Address;
+use crate::body::SourceError;
 use crate::client::endpoint::Endpoint;
-use crate::client::patient::Patient;
+use crate::client::h1::Connection;
+use crate::client::h1::Failure;
+use crate::client::h1::Timeouts;
+use crate::client::h1::answer::GiveBack;
+use crate::client::idle::IdleConnections;
 
 /// The bounds of a worker's pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +24,7 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// How long an answer may take to begin, counted from the last byte of the request that went out.
     pub response_timeout: Duration,
-    /// How long an answer may pause.
+    /// How long an answer may pause, and how long the upstream may refuse to take a byte.
     pub idle_timeout: Duration,
     /// How many idle connections are kept for each upstream.
     pub idle_connections: usize,
@@ -45,19 +33,10 @@ pub struct Limits {
 }
 
 /// The pool; cloning shares it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Pool {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
     limits: Limits,
-    idle: Mutex<HashMap<Endpoint, Vec<Idle>>>,
-}
-
-struct Idle {
-    connection: SendRequest<Body>,
-    since: Instant,
+    idle: IdleConnections,
 }
 
 /// Why there is no answer.
@@ -66,11 +45,11 @@ pub enum PoolError {
     /// No connection could be made. The request is whole and may go elsewhere.
     Unreachable(io::Error, Box<Request<Body>>),
     /// The connection broke before an answer came.
-    Broken(hyper::Error),
+    Broken(SourceError),
     /// The answer is not HTTP.
-    Garbled(hyper::Error),
+    Garbled(SourceError),
     /// The client's body broke off, so the request did.
-    ClientBody(hyper::Error),
+    ClientBody(SourceError),
     /// No answer in time.
     TimedOut,
 }
@@ -78,165 +57,65 @@ pub enum PoolError {
 impl Pool {
     /// Makes an empty pool.
     pub fn new(limits: Limits) -> Self {
-        Self { shared: Arc::new(Shared { limits, idle: Mutex::default() }) }
+        let idle = IdleConnections::new(limits.idle_connections, limits.keepalive_timeout);
+        Self { limits, idle }
     }
 
     /// Sends the request and returns the answer's head and streaming body.
     ///
-    /// A kept connection that turns out to be dead before a byte was written is replaced by a new one.
+    /// A kept connection that turns out to be dead before a byte was written is replaced by another. If it dies before a
+    /// byte of the answer came, a request that is safe and has no body (RFC 9110 section 9.2.1) is sent once more on a
+    /// new connection; no other is ever sent twice.
     ///
     /// # Errors
     /// Tells what went wrong, and gives the request back if nothing of it was sent.
-    pub async fn send(&self, upstream: &Endpoint, request: Request<Body>) -> Result<Response<Body>, PoolError> {
+    pub async fn send(&self, endpoint: &Endpoint, request: Request<Body>) -> Result<Response<Body>, PoolError> {
+        let timeouts = Timeouts { response: self.limits.response_timeout, idle: self.limits.idle_timeout };
         let mut request = request;
-        while let Some(mut connection) = self.take(upstream).await {
-            match self.exchange(&mut connection, request).await {
-                Ok(answer) => return Ok(self.hand_out(upstream, connection, answer)),
-                Err(Exchange::NotSent(unsent)) => request = *unsent,
-                Err(Exchange::Failed(error)) => return Err(error),
+        while let Some(connection) = self.idle.take(endpoint) {
+            match connection.send(request, timeouts, self.give_back(endpoint)).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::NotSent(_, unsent)) => request = *unsent,
+                Err(Failure::Unanswered(_, Some(whole))) if is_safe(&whole) => {
+                    request = *whole;
+                    break;
+                }
+                Err(failure) => return Err(failure.into()),
             }
         }
-        let mut connection = match self.connect(upstream).await {
+        let connection = match self.connect(endpoint).await {
             Ok(connection) => connection,
             Err(error) => return Err(PoolError::Unreachable(error, Box::new(request))),
         };
-        match self.exchange(&mut connection, request).await {
-            Ok(answer) => Ok(self.hand_out(upstream, connection, answer)),
-            Err(Exchange::NotSent(unsent)) => {
-                Err(PoolError::Unreachable(io::ErrorKind::ConnectionReset.into(), unsent))
-            }
-            Err(Exchange::Failed(error)) => Err(error),
-        }
+        connection.send(request, timeouts, self.give_back(endpoint)).await.map_err(PoolError::from)
     }
 
-    /// Takes a kept connection that is ready for a request.
-    async fn take(&self, upstream: &Endpoint) -> Option<SendRequest<Body>> {
-        loop {
-            let mut idle = self.idle().get_mut(upstream)?.pop()?;
-            if idle.connection.is_closed() || idle.since.elapsed() > self.shared.limits.keepalive_timeout {
-                continue;
-            }
-            if idle.connection.ready().await.is_ok() {
-                return Some(idle.connection);
-            }
-        }
-    }
-
-    fn idle(&self) -> MutexGuard<'_, HashMap<Endpoint, Vec<Idle>>> {
-        self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn connect(&self, upstream: &Endpoint) -> io::Result<SendRequest<Body>> {
-        let connect = async {
-            let Address::Tcp(address) = upstream.address() else {
-                return Err(io::ErrorKind::Unsupported.into());
-            };
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            let (sender, connection) =
-                http1::Builder::new().handshake(TokioIo::new(Patient::new(stream))).await.map_err(io::Error::other)?;
-            let upstream = upstream.clone();
-            // the task lives as long as the connection, which ends with the pool or the worker's runtime
-            tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(?upstream, %error, "upstream connection ended");
-                }
-            });
-            Ok(sender)
-        };
-        pingora_timeout::timeout(self.shared.limits.connect_timeout, connect)
+    async fn connect(&self, endpoint: &Endpoint) -> io::Result<Connection> {
+        pingora_timeout::timeout(self.limits.connect_timeout, endpoint.connect())
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map(Connection::new)
     }
 
-    async fn exchange(
-        &self,
-        connection: &mut SendRequest<Body>,
-        mut request: Request<Body>,
-    ) -> Result<Response<Incoming>, Exchange> {
-        let progress = match request.body_mut() {
-            Body::Stream(stream) => Some(stream.progress()),
-            Body::Empty | Body::Full(_) | Body::Lost => None,
-        };
-        let answer = connection.try_send_request(request);
-        match within(self.shared.limits.response_timeout, progress, answer).await {
-            None => Err(Exchange::Failed(PoolError::TimedOut)),
-            Some(Ok(answer)) => Ok(answer),
-            Some(Err(mut failure)) => Err(match failure.take_message() {
-                Some(unsent) => Exchange::NotSent(Box::new(unsent)),
-                None => Exchange::Failed(PoolError::from(failure.into_error())),
-            }),
-        }
-    }
-
-    /// Wraps the answer's body so that the connection comes back when it has ended.
-    fn hand_out(
-        &self,
-        upstream: &Endpoint,
-        connection: SendRequest<Body>,
-        answer: Response<Incoming>,
-    ) -> Response<Body> {
-        let mut answer = answer.map(|body| Body::stream(body, Sender::Upstream, self.shared.limits.idle_timeout));
-        let (pool, upstream) = (self.clone(), upstream.clone());
-        let give_back = move || pool.give_back(upstream, connection);
-        match answer.body_mut() {
-            Body::Stream(stream) => stream.on_end(give_back),
-            Body::Empty | Body::Full(_) | Body::Lost => give_back(),
-        }
-        answer
-    }
-
-    fn give_back(&self, upstream: Endpoint, connection: SendRequest<Body>) {
-        if connection.is_closed() {
-            return;
-        }
-        let mut idle = self.idle();
-        let kept = idle.entry(upstream).or_default();
-        if kept.len() < self.shared.limits.idle_connections {
-            kept.push(Idle { connection, since: Instant::now() });
-        }
+    fn give_back(&self, endpoint: &Endpoint) -> impl GiveBack + use<> {
+        let (idle, endpoint) = (self.idle.clone(), endpoint.clone());
+        move |connection| idle.give_back(&endpoint, connection)
     }
 }
 
-/// How a try on one connection ended.
-enum Exchange {
-    NotSent(Box<Request<Body>>),
-    Failed(PoolError),
+/// Tells whether a request does nothing that could be done twice.
+fn is_safe(request: &Request<Body>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && matches!(request.body(), Body::Empty)
 }
 
-/// Waits for an answer as long as the request's body moves, and then for the timeout.
-///
-/// The timeout may be minutes. `pingora-timeout` keeps a timer until it would have fired, which is cheap for the short
-/// deadlines elsewhere; tokio's goes with the answer.
-async fn within<T>(timeout: Duration, progress: Option<Progress>, answer: impl Future<Output = T>) -> Option<T> {
-    let Some(progress) = progress else {
-        return tokio::time::timeout(timeout, answer).await.ok();
-    };
-    let mut answer = pin!(answer);
-    let mut seen = progress.frames();
-    loop {
-        if let Ok(answer) = tokio::time::timeout(timeout, answer.as_mut()).await {
-            return Some(answer);
-        }
-        let now = progress.frames();
-        if now == seen {
-            return None;
-        }
-        seen = now;
-    }
-}
-
-impl From<hyper::Error> for PoolError {
-    fn from(error: hyper::Error) -> Self {
-        let from_client = error.source().and_then(|source| source.downcast_ref::<BodyError>()).is_some_and(|cause| {
-            matches!(cause, BodyError::Broken(Sender::Client, _) | BodyError::Silent(Sender::Client, _))
-        });
-        if from_client {
-            Self::ClientBody(error)
-        } else if error.is_parse() {
-            Self::Garbled(error)
-        } else {
-            Self::Broken(error)
+impl From<Failure> for PoolError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NotSent(error, request) => Self::Unreachable(error, request),
+            Failure::Unanswered(error, _) | Failure::Broken(error) => Self::Broken(error.into()),
+            Failure::Garbled(garbled) => Self::Garbled(garbled.into()),
+            Failure::ClientBody(error) => Self::ClientBody(error.into()),
+            Failure::TimedOut => Self::TimedOut,
         }
     }
 }
@@ -250,11 +129,5 @@ impl fmt::Display for PoolError {
             Self::ClientBody(_) => out.write_str("the client's body broke off"),
             Self::TimedOut => out.write_str("the upstream did not answer in time"),
         }
-    }
-}
-
-impl fmt::Debug for Pool {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Pool").field("limits", &self.shared.limits).finish_non_exhaustive()
     }
 }
