@@ -14,6 +14,7 @@ mod h1;
 mod headers;
 mod inputs;
 mod member_body;
+mod response;
 mod target;
 mod token;
 
@@ -273,6 +274,59 @@ fn the_server_reads_the_requests_that_hyper_reads() {
             "5;a=\"b\"\r\n",
             "5 \r\n",
             "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        ],
+    );
+}
+
+#[test]
+fn what_the_own_client_takes_for_an_answer_is_the_same_to_hyper() {
+    check(
+        "response",
+        response::holds,
+        3_000,
+        &[
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.0 200 OK\r\n",
+            "HTTP/1.1 204 No Content\r\n",
+            "HTTP/1.1 304 Not Modified\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\n",
+            "HTTP/1.1 404\r\n",
+            "HTTP/1.1 599 \u{e4}\r\n",
+            "HTTP/2.0 200 OK\r\n",
+            "HTTP/1.1 99 OK\r\n",
+            "content-length: 5\r\n",
+            "Content-Length: 05\r\n",
+            "content-length: 5, 5\r\n",
+            "content-length: 99\r\n",
+            "content-length:\r\n",
+            "transfer-encoding: chunked\r\n",
+            "Transfer-Encoding: Chunked\r\n",
+            "transfer-encoding: gzip, chunked\r\n",
+            "transfer-encoding: gzip\r\n",
+            "connection: close\r\n",
+            "connection: keep-alive\r\n",
+            "connection: x, close\r\n",
+            "x: y\r\n",
+            "x:\t y \r\n",
+            "x : y\r\n",
+            " folded\r\n",
+            "x: a\u{7f}b\r\n",
+            "\r\n",
+            "\n",
+            "\r",
+            "\r\nabcde",
+            "\r\n5\r\nabcde\r\n0\r\n\r\n",
+            "5\r\nabcde\r\n",
+            "0\r\n\r\n",
+            "0\r\nx: y\r\n\r\n",
+            "5;a=b\r\n",
+            "00005\r\n",
+            "5 \r\n",
+            "FFFFFFFFFFFFFFFF\r\n",
+            "a",
+            "\0",
+            ":",
         ],
     );
 }
