@@ -6,6 +6,7 @@ pub mod mistake;
 pub mod oidc_section;
 pub mod reader;
 pub mod sections;
+pub mod transport_section;
 pub mod value;
 
 use std::net::SocketAddr;

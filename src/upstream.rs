@@ -1,6 +1,7 @@
 //! The end of the way: the request goes to an image store, the answer streams back.
 
 pub mod balance;
+pub mod health;
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -50,27 +51,27 @@ impl Forward {
         let mut tried = Vec::new();
         let mut refused: Cow<'static, str> = "no upstream".into();
         while let Some(upstream) = self.balance.choose(&tried) {
-            tried.push(upstream.address);
-            name_host(&mut request, upstream.endpoint.authority());
-            let error = match self.pool.send(upstream.endpoint, request).await {
+            tried.push(upstream.clone());
+            name_host(&mut request, upstream.authority());
+            let error = match self.pool.send(&upstream, request).await {
                 Ok(mut response) => {
                     hop_by_hop::strip(response.headers_mut());
-                    self.metrics.neighbour(upstream.endpoint.name(), "ok");
+                    self.metrics.neighbour(upstream.name(), "ok");
                     account.upstream_status = Some(response.status());
                     return Ok(Answer { response, account });
                 }
                 Err(error) => error,
             };
-            self.metrics.neighbour(upstream.endpoint.name(), outcome(&error));
+            self.metrics.neighbour(upstream.name(), outcome(&error));
             match error {
                 // nothing was sent, so the next upstream may have it
                 PoolError::Unreachable(cause, unsent) => {
-                    refused = format!("{} cannot be connected to: {cause}", upstream.endpoint.name()).into();
+                    refused = format!("{} cannot be connected to: {cause}", upstream.name()).into();
                     request = *unsent;
                 }
                 error => {
                     return Err(Call::spent(account)
-                        .refuse(refusal(&error), Cow::Owned(format!("{}: {error}", upstream.endpoint.name()))));
+                        .refuse(refusal(&error), Cow::Owned(format!("{}: {error}", upstream.name()))));
                 }
             }
         }

@@ -9,10 +9,15 @@ use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use percent_encoding::percent_decode_str;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::net::UnixStream;
+use tokio_rustls::TlsConnector;
 
 use crate::client::stream::Stream;
+use crate::client::transport::Protocol;
+use crate::client::transport::Transport;
 
 /// One address of one upstream; cloning shares it.
 ///
@@ -26,6 +31,8 @@ struct Shared {
     name: String,
     authority: String,
     address: Address,
+    security: Security,
+    protocol: Protocol,
 }
 
 /// Where to connect to.
@@ -37,41 +44,110 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// How the upstreams are spoken to, the same for all of them.
-#[derive(Clone, Debug, Default)]
-pub struct Transport {}
+/// Whether the connection is encrypted.
+enum Security {
+    Plain,
+    /// It is, and the other side must show a certificate for this name.
+    Tls(TlsConnector, ServerName<'static>),
+}
+
+/// What an operator writes for an upstream, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// `http://host:port`; the host and the port.
+    Http(String),
+    /// `https://host:port`; the host and the port.
+    Https(String),
+    /// `unix:/path` or `http+unix://path`; the path, which is absolute.
+    Unix(PathBuf),
+}
+
+/// A connection, and what was agreed on to be spoken on it.
+#[derive(Debug)]
+pub struct Connected {
+    /// The connection.
+    pub stream: Stream,
+    /// What is spoken.
+    pub protocol: Protocol,
+}
+
+impl Server {
+    /// Takes the name of an upstream apart; nothing if it is none.
+    pub fn parse(name: &str) -> Option<Self> {
+        if let Some(path) = name.strip_prefix("unix:").or_else(|| name.strip_prefix("http+unix://")) {
+            let path = PathBuf::from(percent_decode_str(path).decode_utf8().ok()?.into_owned());
+            return Some(Self::Unix(path)).filter(|_| name.len() < 256 && !name.contains(['?', '#', '\0'])).filter(
+                |server| matches!(server, Self::Unix(path) if path.is_absolute() && path.file_name().is_some()),
+            );
+        }
+        let uri: http::Uri = name.parse().ok()?;
+        let authority = uri.authority().filter(|authority| authority.port().is_some())?.as_str().to_owned();
+        let is_bare =
+            name.ends_with(&authority) || name.strip_suffix('/').is_some_and(|name| name.ends_with(&authority));
+        match uri.scheme_str() {
+            Some("http") if is_bare && !authority.contains('@') => Some(Self::Http(authority)),
+            Some("https") if is_bare && !authority.contains('@') => Some(Self::Https(authority)),
+            Some(_) | None => None,
+        }
+    }
+}
 
 impl Endpoint {
-    /// Names an address. `authority` is what `Host` says where a client has not said it (RFC 9110 section 7.2).
-    pub fn new(name: impl Into<String>, authority: impl Into<String>, address: Address) -> Self {
-        Self { shared: Arc::new(Shared { name: name.into(), authority: authority.into(), address }) }
-    }
-
     /// Resolves what the configuration calls an upstream: one endpoint for each of its addresses.
     ///
     /// # Errors
-    /// Fails if the name can not be resolved.
-    pub fn resolve(server: &str, _: &Transport) -> io::Result<Vec<Self>> {
-        let authority = server.strip_prefix("http://").unwrap_or(server).trim_end_matches('/');
-        let addresses = authority
-            .to_socket_addrs()
-            .map_err(|error| io::Error::new(error.kind(), format!("upstream {server}: {error}")))?;
-        Ok(addresses.map(|address| Self::new(server, authority, Address::Tcp(address))).collect())
+    /// Fails if the name is none, can not be resolved, or the certificates can not be read.
+    pub fn resolve(name: &str, transport: &Transport) -> io::Result<Vec<Self>> {
+        let told = |error: io::Error| io::Error::new(error.kind(), format!("upstream {name}: {error}"));
+        let server = Server::parse(name).ok_or_else(|| told(io::ErrorKind::InvalidInput.into()))?;
+        let new = |authority: &str, address, security| Self {
+            shared: Arc::new(Shared {
+                name: name.to_owned(),
+                authority: authority.to_owned(),
+                address,
+                security,
+                protocol: transport.protocol(),
+            }),
+        };
+        match server {
+            Server::Unix(path) => Ok(vec![new("localhost", Address::Unix(path), Security::Plain)]),
+            Server::Http(authority) => {
+                let addresses = authority.to_socket_addrs().map_err(told)?;
+                Ok(addresses.map(|address| new(&authority, Address::Tcp(address), Security::Plain)).collect())
+            }
+            Server::Https(authority) => {
+                let tls = TlsConnector::from(transport.tls()?);
+                let name = server_name(&authority).map_err(told)?;
+                let addresses = authority.to_socket_addrs().map_err(told)?;
+                let secured =
+                    |address| new(&authority, Address::Tcp(address), Security::Tls(tls.clone(), name.clone()));
+                Ok(addresses.map(secured).collect())
+            }
+        }
     }
 
-    /// Connects.
+    /// Connects, and secures the connection.
     ///
     /// # Errors
-    /// Fails if nobody is there.
-    pub async fn connect(&self) -> io::Result<Stream> {
-        match &self.shared.address {
-            Address::Tcp(address) => {
-                let stream = TcpStream::connect(address).await?;
-                stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(stream))
+    /// Fails if nobody is there, or somebody who can not be trusted.
+    pub async fn connect(&self) -> io::Result<Connected> {
+        let protocol = self.shared.protocol;
+        let stream = match &self.shared.address {
+            Address::Tcp(address) => TcpStream::connect(address).await?,
+            Address::Unix(path) => {
+                return Ok(Connected { stream: Stream::Unix(UnixStream::connect(path).await?), protocol });
             }
-            Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
-        }
+        };
+        stream.set_nodelay(true)?;
+        let Security::Tls(connector, name) = &self.shared.security else {
+            return Ok(Connected { stream: Stream::Tcp(stream), protocol });
+        };
+        let stream = connector.connect(name.clone(), stream).await?;
+        let protocol = match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Protocol::Http2,
+            Some(_) | None => Protocol::Http1,
+        };
+        Ok(Connected { stream: Stream::Tls(Box::new(stream)), protocol })
     }
 
     /// Returns what the operator calls the upstream.
@@ -79,7 +155,7 @@ impl Endpoint {
         &self.shared.name
     }
 
-    /// Returns its host and port.
+    /// Returns what `Host` says where a client has not said it (RFC 9110 section 7.2).
     pub fn authority(&self) -> &str {
         &self.shared.authority
     }
@@ -88,6 +164,26 @@ impl Endpoint {
     pub fn address(&self) -> &Address {
         &self.shared.address
     }
+
+    /// Returns what is to be spoken, if the other side agrees.
+    pub fn protocol(&self) -> Protocol {
+        self.shared.protocol
+    }
+
+    /// Returns the scheme of a request's URI (RFC 9110 section 4.2).
+    pub fn scheme(&self) -> &'static str {
+        match self.shared.security {
+            Security::Plain => "http",
+            Security::Tls(..) => "https",
+        }
+    }
+}
+
+/// Returns the name that a certificate must have: the host without its port and brackets.
+fn server_name(authority: &str) -> io::Result<ServerName<'static>> {
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    ServerName::try_from(host).map_err(io::Error::other)
 }
 
 impl PartialEq for Endpoint {
@@ -108,5 +204,34 @@ impl Hash for Endpoint {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} at {:?}", self.shared.name, self.shared.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Server;
+
+    #[test]
+    fn an_upstream_is_a_host_with_a_port_or_a_socket() {
+        for (name, server) in [
+            ("http://127.0.0.1:9293", Some(Server::Http("127.0.0.1:9293".into()))),
+            ("http://glance:9293/", Some(Server::Http("glance:9293".into()))),
+            ("https://[::1]:9293", Some(Server::Https("[::1]:9293".into()))),
+            ("unix:/run/glance.sock", Some(Server::Unix("/run/glance.sock".into()))),
+            ("http+unix://%2Frun%2Fglance.sock", Some(Server::Unix("/run/glance.sock".into()))),
+            ("http+unix:///run/glance.sock", Some(Server::Unix("/run/glance.sock".into()))),
+            ("http://glance", None),
+            ("http://glance:9293/v2", None),
+            ("http://glance:9293?x", None),
+            ("http://user@glance:9293", None),
+            ("https://", None),
+            ("ftp://glance:21", None),
+            ("glance:9293", None),
+            ("unix:glance.sock", None),
+            ("unix:/", None),
+            ("unix:", None),
+        ] {
+            assert_eq!(Server::parse(name), server, "{name}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! One worker's connections to the upstreams: kept alive, never shared between threads.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::time::Duration;
 
@@ -10,12 +11,18 @@ use http::Response;
 
 use crate::body::Body;
 use crate::body::SourceError;
+use crate::client::endpoint::Connected;
 use crate::client::endpoint::Endpoint;
 use crate::client::h1::Connection;
 use crate::client::h1::Failure;
 use crate::client::h1::Timeouts;
 use crate::client::h1::answer::GiveBack;
+use crate::client::h2::Lane;
+use crate::client::h2::Link;
+use crate::client::h2::Links;
 use crate::client::idle::IdleConnections;
+use crate::client::stream::Stream;
+use crate::client::transport::Protocol;
 
 /// The bounds of a worker's pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +44,7 @@ pub struct Limits {
 pub struct Pool {
     limits: Limits,
     idle: IdleConnections,
+    links: Links,
 }
 
 /// Why there is no answer.
@@ -58,7 +66,7 @@ impl Pool {
     /// Makes an empty pool.
     pub fn new(limits: Limits) -> Self {
         let idle = IdleConnections::new(limits.idle_connections, limits.keepalive_timeout);
-        Self { limits, idle }
+        Self { limits, idle, links: Links::default() }
     }
 
     /// Sends the request and returns the answer's head and streaming body.
@@ -70,10 +78,17 @@ impl Pool {
     /// # Errors
     /// Tells what went wrong, and gives the request back if nothing of it was sent.
     pub async fn send(&self, endpoint: &Endpoint, request: Request<Body>) -> Result<Response<Body>, PoolError> {
-        let timeouts = Timeouts { response: self.limits.response_timeout, idle: self.limits.idle_timeout };
+        match endpoint.protocol() {
+            Protocol::Http1 => self.send_alone(endpoint, request).await,
+            Protocol::Http2 => self.send_shared(endpoint, request).await,
+        }
+    }
+
+    /// Sends on a connection that carries nothing else meanwhile.
+    async fn send_alone(&self, endpoint: &Endpoint, request: Request<Body>) -> Result<Response<Body>, PoolError> {
         let mut request = request;
         while let Some(connection) = self.idle.take(endpoint) {
-            match connection.send(request, timeouts, self.give_back(endpoint)).await {
+            match connection.send(request, self.timeouts(), self.give_back(endpoint)).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::NotSent(_, unsent)) => request = *unsent,
                 Err(Failure::Unanswered(_, Some(whole))) if is_safe(&whole) => {
@@ -83,24 +98,89 @@ impl Pool {
                 Err(failure) => return Err(failure.into()),
             }
         }
-        let connection = match self.connect(endpoint).await {
-            Ok(connection) => connection,
-            Err(error) => return Err(PoolError::Unreachable(error, Box::new(request))),
-        };
-        connection.send(request, timeouts, self.give_back(endpoint)).await.map_err(PoolError::from)
+        match in_time(self.limits.connect_timeout, endpoint.connect()).await {
+            Ok(connected) => self.send_first(endpoint, connected.stream, request).await,
+            Err(error) => Err(PoolError::Unreachable(error, Box::new(request))),
+        }
     }
 
-    async fn connect(&self, endpoint: &Endpoint) -> io::Result<Connection> {
-        pingora_timeout::timeout(self.limits.connect_timeout, endpoint.connect())
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map(Connection::new)
+    /// Sends on a connection that is new.
+    async fn send_first(
+        &self,
+        endpoint: &Endpoint,
+        stream: Stream,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, PoolError> {
+        let connection = Connection::new(stream);
+        connection.send(request, self.timeouts(), self.give_back(endpoint)).await.map_err(PoolError::from)
+    }
+
+    /// Sends on the connection that all exchanges with this endpoint share.
+    async fn send_shared(&self, endpoint: &Endpoint, request: Request<Body>) -> Result<Response<Body>, PoolError> {
+        let lane = self.links.lane(endpoint);
+        let mut request = request;
+        for _ in 0..MAX_TRIES {
+            if lane.is_declined() {
+                return self.send_alone(endpoint, request).await;
+            }
+            let link = match in_time(self.limits.connect_timeout, link(&lane, endpoint)).await {
+                Ok(Way::Shared(link)) => link,
+                Ok(Way::Alone(stream)) => return self.send_first(endpoint, stream, request).await,
+                Err(error) => return Err(PoolError::Unreachable(error, Box::new(request))),
+            };
+            match link.clone().send(endpoint, request, self.timeouts()).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::NotSent(error, unsent)) => {
+                    tracing::debug!(%error, ?endpoint, "an upstream did not take a request");
+                    request = *unsent;
+                    // the connection is going down, or full: the next try gets another
+                    lane.retire(&link).await;
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        Err(PoolError::Unreachable(io::ErrorKind::ConnectionRefused.into(), Box::new(request)))
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts { response: self.limits.response_timeout, idle: self.limits.idle_timeout }
     }
 
     fn give_back(&self, endpoint: &Endpoint) -> impl GiveBack + use<> {
         let (idle, endpoint) = (self.idle.clone(), endpoint.clone());
         move |connection| idle.give_back(&endpoint, connection)
     }
+}
+
+/// A way to an upstream that was asked for HTTP/2.
+enum Way {
+    /// It speaks it.
+    Shared(Link),
+    /// It has chosen HTTP/1.1.
+    Alone(Stream),
+}
+
+/// How often a request that was not processed is sent to the same upstream.
+const MAX_TRIES: usize = 3;
+
+/// Returns the shared connection; the first who needs one makes it, and the others wait.
+async fn link(lane: &Lane, endpoint: &Endpoint) -> io::Result<Way> {
+    let mut current = lane.link.lock().await;
+    if let Some(link) = current.as_ref().filter(|link| !link.is_over()) {
+        return Ok(Way::Shared(link.clone()));
+    }
+    let Connected { stream, protocol } = endpoint.connect().await?;
+    match protocol {
+        Protocol::Http1 => {
+            lane.decline();
+            Ok(Way::Alone(stream))
+        }
+        Protocol::Http2 => Ok(Way::Shared(current.insert(Link::open(stream).await?).clone())),
+    }
+}
+
+async fn in_time<T>(timeout: Duration, connect: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    pingora_timeout::timeout(timeout, connect).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Tells whether a request does nothing that could be done twice.

@@ -11,6 +11,7 @@ use crate::config::keystone_section;
 use crate::config::oidc_section;
 use crate::config::reader::Book;
 use crate::config::reader::Section;
+use crate::config::transport_section;
 use crate::config::value::ByteSize;
 use crate::edge::overload;
 use crate::framing::MAX_HEAD_BYTES;
@@ -143,23 +144,7 @@ fn ownership(section: &mut Section<'_, '_>) -> glance::Config {
 
 fn upstream(section: &mut Section<'_, '_>, server: &Server) -> (balance::Config, Telling) {
     let default = balance::Config::default();
-    let servers = section.get("servers", default.servers);
-    if servers.is_empty() {
-        section.mistake("servers", "there is no upstream", "name at least one, such as [\"http://127.0.0.1:9293\"]");
-    }
-    for name in &servers {
-        let authority = name.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
-        let is_server = authority.is_some_and(|authority| {
-            !authority.contains('/') && is_http_url(name) && name.parse::<Uri>().is_ok_and(|uri| uri.port().is_some())
-        });
-        if !is_server {
-            section.mistake("servers", &format!("\"{name}\" is no upstream"), "write http://host:port, without a path");
-        } else if authority.and_then(|authority| authority.parse().ok()) == Some(server.listen)
-            && server.listen.port() != 0
-        {
-            section.mistake("servers", "the gate itself listens there", "give Glance another port");
-        }
-    }
+    let servers = transport_section::servers(section, default.servers, server);
     let words = [("token", Telling::Token), ("forward", Telling::Headers)];
     let telling = section.choose("identity", Telling::Token, &words);
     let limits = default.connections;
@@ -174,6 +159,7 @@ fn upstream(section: &mut Section<'_, '_>, server: &Server) -> (balance::Config,
             idle_connections: section.get("keepalive_connections", limits.idle_connections),
             keepalive_timeout: section.get("keepalive_timeout", limits.keepalive_timeout),
         },
+        transport: transport_section::read(section),
     };
     (config, telling)
 }

@@ -73,6 +73,18 @@ impl Value for PathBuf {
     }
 }
 
+impl Value for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        match raw {
+            Raw::Toml(DeValue::Boolean(value)) => Some(*value),
+            Raw::Text(text) => text.parse().ok(),
+            Raw::Toml(_) => None,
+        }
+    }
+}
+
 impl Value for u64 {
     const EXPECTED: &'static str = "a whole number, such as 100";
 

@@ -2,30 +2,31 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora_http::RequestHeader;
+use futures_util::FutureExt;
 use pingora_load_balancing::Backend;
+use pingora_load_balancing::Backends;
 use pingora_load_balancing::LoadBalancer;
+use pingora_load_balancing::discovery::Static;
 use pingora_load_balancing::health_check::HealthCheck;
-use pingora_load_balancing::health_check::HttpHealthCheck;
-use pingora_load_balancing::health_check::TcpHealthCheck;
 use pingora_load_balancing::selection::RoundRobin;
 
-use crate::client::endpoint::Address;
 use crate::client::endpoint::Endpoint;
-use crate::client::endpoint::Transport;
 use crate::client::pool;
+use crate::client::transport;
+use crate::client::transport::Transport;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::UpstreamLabel;
+use crate::upstream::health;
+use crate::upstream::health::Probe;
 
 /// The section `[upstream]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The image stores: `http://host:port`.
+    /// The image stores: `http://host:port`, `https://host:port` or `unix:/path`.
     pub servers: Vec<String>,
     /// How often each is checked.
     pub health_check_interval: Duration,
@@ -33,6 +34,8 @@ pub struct Config {
     pub health_check_path: String,
     /// The bounds of each worker's connections.
     pub connections: pool::Limits,
+    /// How they are spoken to.
+    pub transport: transport::Config,
 }
 
 /// The upstreams and their health; cloning shares them.
@@ -43,28 +46,13 @@ pub struct Balance {
 
 struct Shared {
     balancer: LoadBalancer<RoundRobin>,
-    upstreams: Vec<Upstream>,
+    upstreams: Vec<Endpoint>,
     interval: Duration,
-}
-
-struct Upstream {
-    address: SocketAddr,
-    endpoint: Endpoint,
-}
-
-/// The upstream chosen for one try.
-#[derive(Clone, Copy, Debug)]
-pub struct Chosen<'a> {
-    /// Where its health is looked up.
-    pub address: SocketAddr,
-    /// Where to connect to.
-    pub endpoint: &'a Endpoint,
 }
 
 /// A health check that tells the operator.
 struct Watched {
-    check: Box<dyn HealthCheck + Send + Sync>,
-    names: Vec<(SocketAddr, String)>,
+    probe: Probe,
     metrics: Metrics,
 }
 
@@ -81,6 +69,7 @@ impl Default for Config {
                 idle_connections: 64,
                 keepalive_timeout: Duration::from_secs(20),
             },
+            transport: transport::Config::default(),
         }
     }
 }
@@ -91,41 +80,33 @@ impl Balance {
     /// # Errors
     /// Fails if a name can not be resolved.
     pub fn new(config: &Config, metrics: Metrics) -> io::Result<Self> {
+        let transport = Transport::new(config.transport.clone());
         let mut upstreams = Vec::new();
         for server in &config.servers {
-            for endpoint in Endpoint::resolve(server, &Transport::default())? {
-                let Address::Tcp(address) = *endpoint.address() else {
-                    return Err(io::Error::other(format!("upstream {server}: not an address of TCP")));
-                };
-                upstreams.push(Upstream { address, endpoint });
-            }
+            upstreams.extend(Endpoint::resolve(server, &transport)?);
         }
-        let names = upstreams
-            .iter()
-            .map(|upstream| (upstream.address, upstream.endpoint.name().to_owned()))
-            .collect::<Vec<_>>();
-        for (_, name) in &names {
-            metrics.upstream_healthy.get_or_create(&UpstreamLabel { upstream: name.clone() }).set(1);
+        for upstream in &upstreams {
+            metrics.upstream_healthy.get_or_create(&UpstreamLabel { upstream: upstream.name().to_owned() }).set(1);
         }
-        let mut balancer =
-            LoadBalancer::<RoundRobin>::try_from_iter(upstreams.iter().map(|upstream| upstream.address))?;
-        balancer.set_health_check(Box::new(Watched { check: health_check(config)?, names, metrics }));
+        let backends = upstreams.iter().map(health::backend).collect::<io::Result<_>>()?;
+        let mut balancer = LoadBalancer::<RoundRobin>::from_backends(Backends::new(Static::new(backends)));
+        // these backends are there at once
+        balancer.update().now_or_never().transpose().map_err(io::Error::other)?;
+        let probe = Probe::new(&config.health_check_path, config.connections.connect_timeout)?;
+        balancer.set_health_check(Box::new(Watched { probe, metrics }));
         Ok(Self { shared: Arc::new(Shared { balancer, upstreams, interval: config.health_check_interval }) })
     }
 
     /// Chooses an upstream that was not tried yet. If none of them is healthy, any is tried: a health check that
     /// fails everywhere must not lock everybody out.
-    pub fn choose(&self, tried: &[SocketAddr]) -> Option<Chosen<'_>> {
+    pub fn choose(&self, tried: &[Endpoint]) -> Option<Endpoint> {
         let shared = &*self.shared;
-        let is_new = |address: &SocketAddr| !tried.contains(address);
+        let is_new = |endpoint: &Endpoint| !tried.contains(endpoint);
         let healthy = shared.balancer.select_with(b"", shared.upstreams.len(), |backend, is_healthy| {
-            is_healthy && backend.addr.as_inet().is_some_and(is_new)
+            is_healthy && health::endpoint(backend).is_some_and(is_new)
         });
-        let chosen = match healthy.and_then(|backend| backend.addr.as_inet().copied()) {
-            Some(address) => shared.upstreams.iter().find(|upstream| upstream.address == address),
-            None => shared.upstreams.iter().find(|upstream| is_new(&upstream.address)),
-        };
-        chosen.map(|upstream| Chosen { address: upstream.address, endpoint: &upstream.endpoint })
+        let healthy = healthy.as_ref().and_then(health::endpoint);
+        healthy.or_else(|| shared.upstreams.iter().find(|upstream| is_new(upstream))).cloned()
     }
 
     /// Tells whether any upstream passed its last checks.
@@ -147,15 +128,14 @@ impl Balance {
 #[async_trait]
 impl HealthCheck for Watched {
     async fn check(&self, target: &Backend) -> pingora_core::Result<()> {
-        self.check.check(target).await
+        HealthCheck::check(&self.probe, target).await
     }
 
     async fn health_status_change(&self, target: &Backend, healthy: bool) {
-        let name = self.names.iter().find(|(address, _)| Some(address) == target.addr.as_inet()).map(|(_, name)| name);
-        if let Some(name) = name {
+        if let Some(name) = health::endpoint(target).map(Endpoint::name) {
             self.metrics
                 .upstream_healthy
-                .get_or_create(&UpstreamLabel { upstream: name.clone() })
+                .get_or_create(&UpstreamLabel { upstream: name.to_owned() })
                 .set(i64::from(healthy));
             if healthy {
                 tracing::info!(upstream = %name, "upstream passes its health check again");
@@ -166,35 +146,12 @@ impl HealthCheck for Watched {
     }
 
     fn health_threshold(&self, success: bool) -> usize {
-        self.check.health_threshold(success)
+        self.probe.health_threshold(success)
     }
-}
-
-/// Returns `host:port` of a server's URL.
-fn authority(server: &str) -> &str {
-    server.strip_prefix("http://").unwrap_or(server).trim_end_matches('/')
-}
-
-fn health_check(config: &Config) -> io::Result<Box<dyn HealthCheck + Send + Sync>> {
-    if config.health_check_path.is_empty() {
-        return Ok(TcpHealthCheck::new());
-    }
-    let host = config.servers.first().map_or("", |server| authority(server));
-    let mut check = HttpHealthCheck::new(host, false);
-    let mut request =
-        RequestHeader::build("GET", config.health_check_path.as_bytes(), None).map_err(io::Error::other)?;
-    request.insert_header("Host", host).map_err(io::Error::other)?;
-    request.insert_header("User-Agent", "glance-gate").map_err(io::Error::other)?;
-    check.req = request;
-    // one failure takes an upstream out only for the moment; two are needed to say it is down
-    check.consecutive_failure = 2;
-    check.peer_template.options.connection_timeout = Some(config.connections.connect_timeout);
-    check.peer_template.options.read_timeout = Some(config.connections.connect_timeout);
-    Ok(Box::new(check))
 }
 
 impl fmt::Debug for Balance {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_list().entries(self.shared.upstreams.iter().map(|upstream| &upstream.endpoint)).finish()
+        out.debug_list().entries(&self.shared.upstreams).finish()
     }
 }

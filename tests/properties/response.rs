@@ -110,7 +110,7 @@ fn compare(own: &Outcome, hyper: &Outcome, bytes: &[u8]) {
             }
             if *is_kept {
                 assert_eq!(*end, End::Whole, "{context}");
-                let closes = |value: &http::HeaderValue| value.as_bytes().to_ascii_lowercase() == b"close";
+                let closes = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"close");
                 assert!(!headers.get_all(header::CONNECTION).iter().any(closes), "{context}");
             }
         }
