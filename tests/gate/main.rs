@@ -30,6 +30,8 @@
 //! | `jws` | signed tokens |
 //! | `glance_faults`, `ownership_faults` | Glance misbehaves |
 //! | `passthrough`, `streaming` | everything else, unread: answers untouched, images whole |
+//! | `upstream_http1` | the gate as a client of HTTP/1.1 |
+//! | `scripted` | an upstream that does what a test tells it |
 //! | `observe` | refusals that are only told |
 //! | `health`, `drain` | what operators and load balancers see; the end |
 //! | `command`, `secrets` | the built binary: its commands and exit codes, and what its log never holds |
@@ -81,9 +83,11 @@ mod rates;
 mod regressions;
 mod request_ids;
 mod scene;
+mod scripted;
 mod secrets;
 mod service_token;
 mod service_tokens;
 mod streaming;
 mod targets;
 mod token_cache;
+mod upstream_http1;
