@@ -18,6 +18,9 @@ use crate::openstack::identity::UserId;
 use crate::openstack::member::RequestedStatus;
 use crate::openstack::request_id::RequestId;
 use crate::openstack::target::MemberPath;
+use crate::peer::Fingerprint;
+use crate::peer::Peer;
+use crate::peer::Scheme;
 use crate::refusal::Refusal;
 
 /// A request and its account.
@@ -38,6 +41,10 @@ pub struct Account {
     pub request_id: RequestId,
     /// Who sent it.
     pub peer: IpAddr,
+    /// How it reached the gate.
+    pub scheme: Scheme,
+    /// Which certificate it showed; for the log, never an identity.
+    pub certificate: Option<Fingerprint>,
     /// The method as it came.
     pub method: Method,
     /// The target as it came; only the path is ever logged.
@@ -135,10 +142,12 @@ impl Call {
 
 impl Account {
     /// Opens the account of a request.
-    pub fn new(request_id: RequestId, peer: IpAddr, head: &Parts) -> Self {
+    pub fn new(request_id: RequestId, peer: Peer, head: &Parts) -> Self {
         Self {
             request_id,
-            peer,
+            peer: peer.address,
+            scheme: peer.scheme,
+            certificate: peer.certificate,
             method: head.method.clone(),
             target: head.uri.path_and_query().cloned(),
             branch: Branch::Unrouted,

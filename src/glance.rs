@@ -34,6 +34,7 @@ use crate::openstack::identity::ProjectId;
 use crate::openstack::image::ImageOwnership;
 use crate::openstack::request_id::RequestId;
 use crate::openstack::token::TokenDigest;
+use crate::peer::Peer;
 use crate::secret::Secret;
 use crate::telemetry::metrics::Metrics;
 
@@ -235,7 +236,7 @@ where
         }
         request.headers_mut().extend(credential.expose().clone());
         let (head, body) = request.into_parts();
-        let account = Box::new(Account::new(asked.request_id, asked.peer, &head));
+        let account = Box::new(Account::new(asked.request_id, Peer::plain(asked.peer), &head));
         let answer = self.glance.clone().oneshot(Call { head, body, account }).await.map_err(|refused| {
             LookupError::Unavailable(
                 refused.call.account.cause.unwrap_or("glance cannot be reached".into()).into_owned(),

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::body::Body;
 use crate::framing::Violation;
+use crate::peer::Peer;
 use crate::server::h1::answer::AnswerBody;
 
 /// The bounds of client connections.
@@ -72,7 +73,7 @@ pub async fn serve<A, F, B>(
     drain: Duration,
 ) -> usize
 where
-    A: Fn(IpAddr, Option<Violation>, Request<Body>) -> F + Clone + Send + 'static,
+    A: Fn(Peer, Option<Violation>, Request<Body>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: AnswerBody + Send + 'static,
 {
@@ -85,9 +86,9 @@ where
         tokio::select! {
             accepted = listener.accept(), if has_room => match accepted {
                 Ok((stream, peer)) => {
-                    let peer = peer.ip().to_canonical();
+                    let peer = Peer::plain(peer.ip().to_canonical());
                     // over its bound a client's connection is closed by being dropped
-                    if let Some(counted) = counts.enter(peer, settings.max_connections_per_client) {
+                    if let Some(counted) = counts.enter(peer.address, settings.max_connections_per_client) {
                         let connection = connection(stream, peer, settings.clone(), answer.clone(), stop.clone());
                         tasks.spawn(async move {
                             let _counted = counted;
@@ -147,12 +148,12 @@ impl Drop for Counted {
 
 async fn connection<A, F, B>(
     stream: TcpStream,
-    peer: IpAddr,
+    peer: Peer,
     settings: Arc<Settings>,
     answer: A,
     stop: CancellationToken,
 ) where
-    A: Fn(IpAddr, Option<Violation>, Request<Body>) -> F,
+    A: Fn(Peer, Option<Violation>, Request<Body>) -> F,
     F: Future<Output = Result<Response<B>, Infallible>>,
     B: AnswerBody,
 {
@@ -162,6 +163,6 @@ async fn connection<A, F, B>(
     }
     let answer = move |violation, request| answer(peer, violation, request);
     if let Err(error) = h1::serve(stream, &settings, answer, stop).await {
-        tracing::debug!(peer.ip = %peer, %error, "client connection ended");
+        tracing::debug!(peer.ip = %peer.address, %error, "client connection ended");
     }
 }

@@ -4,7 +4,6 @@
 //! only what the one above it has proved.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Request;
@@ -42,6 +41,7 @@ use crate::member_update::validate;
 use crate::member_update::validate::Validate;
 use crate::openstack::request_id::RequestId;
 use crate::openstack::request_id::X_OPENSTACK_REQUEST_ID;
+use crate::peer::Peer;
 use crate::route::Route;
 use crate::service_token::ServiceTokens;
 use crate::service_token::VouchLayer;
@@ -137,7 +137,7 @@ impl HttpService {
     /// Never: what goes wrong is an answer.
     pub async fn answer(
         self,
-        peer: IpAddr,
+        peer: Peer,
         violation: Option<Violation>,
         request: Request<Body>,
     ) -> Result<Response<Told>, Infallible> {

@@ -13,6 +13,7 @@ use glance_gate::client::hop_by_hop;
 use glance_gate::edge::headers::HeadersLayer;
 use glance_gate::openstack::request_id::RequestId;
 use glance_gate::openstack::token::X_AUTH_TOKEN;
+use glance_gate::peer::Peer;
 use glance_gate::refusal::Refusal;
 use http::HeaderMap;
 use http::HeaderName;
@@ -66,7 +67,7 @@ fn inspect(headers: HeaderMap, is_trusted: bool) -> Result<HeaderMap, Refusal> {
     let layer = HeadersLayer::new(if is_trusted { &trusted } else { &[] }, MAX_BYTES);
     let (mut head, ()) = Request::new(()).into_parts();
     head.headers = headers;
-    let account = Box::new(Account::new(RequestId::random(), PEER, &head));
+    let account = Box::new(Account::new(RequestId::random(), Peer::plain(PEER), &head));
     let mut seen = None;
     let inner = tower::service_fn(|call: Call| {
         seen = Some(call.head.headers);
