@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod access_log;
 pub mod after;
+pub mod forwarded;
 pub mod headers;
 pub mod healthcheck;
 pub mod overload;

@@ -1,7 +1,6 @@
 //! The header firewall: what is ambiguous is refused, what a client must not set is removed.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
@@ -21,6 +20,7 @@ use crate::call::Answer;
 use crate::call::Call;
 use crate::call::Refused;
 use crate::client::hop_by_hop;
+use crate::edge::forwarded;
 use crate::framing::Violation;
 use crate::refusal::Refusal;
 
@@ -42,8 +42,6 @@ pub struct Headers<S> {
 /// Headers that make some server run another request than the one that was checked.
 const REWRITING: [&str; 5] =
     ["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"];
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 impl HeadersLayer {
     /// Believes `X-Forwarded-*` and `Forwarded` of these peers only, and bounds the headers of a request.
@@ -81,10 +79,11 @@ where
         }
         let peer = call.account.peer;
         let is_trusted = self.trusted_proxies.iter().any(|net| net.contains(&peer));
-        if is_trusted && let Some(client) = client_before(&call.head.headers, &self.trusted_proxies) {
+        if is_trusted && let Some(client) = forwarded::client_before(&call.head.headers, &self.trusted_proxies) {
             call.account.peer = client;
         }
-        clean(&mut call.head.headers, peer, is_trusted);
+        clean(&mut call.head.headers, is_trusted);
+        forwarded::tell(&mut call.head.headers, peer, call.account.scheme);
         Either::Left(self.inner.call(call))
     }
 }
@@ -138,8 +137,8 @@ fn contains(value: &HeaderValue, lower: &[u8]) -> bool {
     value.as_bytes().windows(lower.len()).any(|window| window.eq_ignore_ascii_case(lower))
 }
 
-/// Removes what must not pass and says where the request came from.
-fn clean(headers: &mut HeaderMap, peer: IpAddr, is_trusted: bool) {
+/// Removes what must not pass.
+fn clean(headers: &mut HeaderMap, is_trusted: bool) {
     // framing is made anew from the body that is sent; nobody here waits for a 100
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::EXPECT);
@@ -151,37 +150,22 @@ fn clean(headers: &mut HeaderMap, peer: IpAddr, is_trusted: bool) {
     for name in forged {
         headers.remove(name);
     }
-    let chain = match headers.get(&X_FORWARDED_FOR).and_then(|value| value.to_str().ok()) {
-        Some(before) => format!("{before}, {peer}"),
-        None => peer.to_string(),
-    };
-    if let Ok(chain) = HeaderValue::try_from(chain) {
-        headers.insert(X_FORWARDED_FOR, chain);
-    }
-}
-
-/// Returns the address that the last proxy which is trusted saw: the rightmost one that is no trusted proxy's.
-fn client_before(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
-    let chain = headers.get(&X_FORWARDED_FOR)?.to_str().ok()?;
-    let mut addresses = chain.rsplit(',').map(|part| part.trim().parse::<IpAddr>());
-    addresses.find_map(|address| match address {
-        Ok(address) if trusted.iter().any(|net| net.contains(&address)) => None,
-        // what is no address ends the search: nobody knows what stands before it
-        other => Some(other.ok()),
-    })?
 }
 
 /// Tells whether a client has no business setting the header.
 fn is_forgery(name: &str, is_trusted: bool) -> bool {
     if name.starts_with("x-") {
-        return is_identity(name) || REWRITING.contains(&name) || (!is_trusted && is_forwarded(name));
+        return is_identity(name) || REWRITING.contains(&name) || (!is_trusted && is_proxys(name));
     }
-    name == "openstack-system-scope" || (!is_trusted && name == "forwarded")
+    name == "openstack-system-scope"
+        || (!is_trusted && (name == "forwarded" || name.starts_with("client-cert") || name.starts_with("ssl-client-")))
 }
 
-/// Tells whether the header says where a request came from; only a trusted proxy may say that.
-fn is_forwarded(name: &str) -> bool {
-    name.starts_with("x-forwarded-") || name == "x-real-ip"
+/// Tells whether the header says where a request came from, or which certificate its client showed (RFC 9440, and what
+/// proxies wrote before it); only a trusted proxy may say that.
+fn is_proxys(name: &str) -> bool {
+    const PREFIXES: [&str; 5] = ["x-forwarded-", "x-ssl-", "x-client-cert", "x-client-verify", "x-client-dn"];
+    name == "x-real-ip" || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Tells whether the header says who somebody is, as keystonemiddleware tells Glance.
@@ -240,21 +224,24 @@ mod tests {
             ("x-forwarded-proto", "https"),
             ("x-forwarded-for", "10.0.0.1"),
             ("forwarded", "for=10.0.0.1"),
+            ("client-cert", ":MIIB:"),
+            ("client-cert-chain", ":MIIB:"),
+            ("x-client-cert", "MIIB"),
+            ("x-ssl-client-verify", "SUCCESS"),
             ("te", "trailers"),
             ("x-image-meta-name", "kept"),
         ];
-        let peer = "192.0.2.7".parse().expect("an address");
         let mut stranger = headers(&sent);
-        clean(&mut stranger, peer, false);
+        clean(&mut stranger, false);
         let mut left: Vec<_> = stranger.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
-        assert_eq!(left, ["x-auth-token", "x-forwarded-for", "x-image-meta-name", "x-service-token"]);
-        assert_eq!(stranger["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(left, ["x-auth-token", "x-image-meta-name", "x-service-token"]);
 
         let mut proxy = headers(&sent);
-        clean(&mut proxy, peer, true);
+        clean(&mut proxy, true);
         assert_eq!(proxy["x-forwarded-proto"], "https");
-        assert_eq!(proxy["x-forwarded-for"], "10.0.0.1, 192.0.2.7");
+        assert_eq!(proxy["x-forwarded-for"], "10.0.0.1");
+        assert_eq!(proxy["client-cert"], ":MIIB:");
         assert!(!proxy.contains_key("x-roles"));
     }
 }

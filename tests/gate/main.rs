@@ -16,6 +16,7 @@
 //! | `request_ids` | `x-openstack-request-id`, inwards and outwards |
 //! | `permitted` | what Glance sees of a call that passes |
 //! | `targets`, `headers` | hostile spellings, and benign ones that look like them |
+//! | `forwarded` | where a request came from: believed of whom, told to Glance |
 //! | `hostile`, `hostile_bytes` | hostile requests as bytes, how they are written, and the one way all of them are tried |
 //! | `hostile_framing`, `hostile_chunks`, `hostile_lines`, `hostile_targets`, `hostile_identity`, `hostile_bodies`, `hostile_floods`, `hostile_pipelines` | their tables |
 //! | `hostile_benign` | what looks hostile and must pass |
@@ -49,6 +50,7 @@ mod credentials;
 mod decisions_documented;
 mod decisions_glance;
 mod drain;
+mod forwarded;
 mod glance_faults;
 mod harness;
 mod headers;

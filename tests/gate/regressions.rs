@@ -119,3 +119,29 @@ fn an_outage_at_the_gates_own_login_is_not_remembered() {
         assert_eq!(reply.status, 200, "{}", reply.text());
     });
 }
+
+/// `HAProxy` adds a line of its own to what the client wrote; only the first line was read, and handed on.
+#[test]
+fn a_client_behind_a_proxy_cannot_choose_its_address_by_a_line_of_its_own() {
+    run(async {
+        let gate = Gate::start(|config| {
+            config.rates.per_client = 3;
+            config.server.trusted_proxies = vec!["127.0.0.1/32".parse().expect("a network")];
+        })
+        .await;
+        let scene = Scene::new(&gate);
+        let mut calls = 0;
+        loop {
+            calls += 1;
+            let call =
+                scene.accept(&gate).token(&scene.member).header("X-Forwarded-For", format!("198.51.100.{calls}"));
+            let reply = call.header("X-Forwarded-For", "192.0.2.1").send().await;
+            if reply.status == 429 {
+                break gate.expect_refusal(&reply, "rate_limited").await;
+            }
+            let seen = gate.seen().pop().expect("the call");
+            let chain = format!("198.51.100.{calls}, 192.0.2.1, 127.0.0.1");
+            assert_eq!(seen.header_values("x-forwarded-for"), [chain]);
+        }
+    });
+}

@@ -43,7 +43,10 @@ const FORGED: [&str; 6] = [
 
 /// Tells whether only a trusted proxy may use the name; the gate itself says for whom it forwards.
 fn is_proxys(name: &str) -> bool {
-    name == "forwarded" || name == "x-real-ip" || (name.starts_with("x-forwarded-") && name != "x-forwarded-for")
+    const PREFIXES: [&str; 5] = ["x-ssl-", "ssl-client-", "client-cert", "x-client-cert", "x-client-verify"];
+    matches!(name, "forwarded" | "x-real-ip")
+        || (name.starts_with("x-forwarded-") && name != "x-forwarded-for")
+        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Checks the property on header lines, `name: value`.
