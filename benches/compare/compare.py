@@ -76,7 +76,7 @@ def prove(rig, names, tokens, wrong):
 
 
 def measure(rig, options, guards, tokens):
-    """Runs the rounds; in each the targets take turns, and every other round goes backwards."""
+    """Runs the rounds; in each the gate takes turns with every peer, and every other round goes backwards."""
     results = {part: {name: [] for name in guards} for part in options.parts if part in PARTS}
     # the gate has one way for all traffic; a peer gets a configuration for each role
     running = {(name, "guard"): guard for name, guard in guards.items()}
@@ -86,17 +86,28 @@ def measure(rig, options, guards, tokens):
             if (name, role) not in running:
                 running[name, role] = guards[name] if name == "gate" else Target(rig, name, role, tokens)
     for number in range(options.rounds):
-        order = list(guards) if number % 2 == 0 else list(reversed(guards))
         for part in results:
-            for name in order:
-                result = once(rig, options, part, running[name, PARTS[part][0]], tokens)
-                results[part][name].append(result)
-                say(f"  round {number + 1} {part:8} {name:8} " + report.brief(part, result))
+            for pair in pairs(guards, number):
+                found = {name: once(rig, options, part, running[name, PARTS[part][0]], tokens) for name in pair}
+                for name, result in found.items():
+                    # the gate's figures of just before or after: what else the machine does meets both
+                    results[part][name].append(dict(result, gate=found.get("gate")) if name != "gate" else result)
+                    say(f"  round {number + 1} {part:8} {name:8} " + report.brief(part, result))
     targets = set(running.values())
     logged = count_logs(targets) if results and not options.smoke else {}
     for target in targets:
         target.stop()
     return results, logged
+
+
+def pairs(guards, number):
+    """Returns who takes turns: the gate with each peer, every other round the other way about."""
+    peers = [name for name in guards if name != "gate"]
+    if "gate" not in guards or not peers:
+        return [list(guards)]
+    if number % 2 == 0:
+        return [["gate", name] for name in peers]
+    return [[name, "gate"] for name in reversed(peers)]
 
 
 def once(rig, options, part, target, tokens):

@@ -57,10 +57,8 @@ def part_table(part, rounds):
 
 
 def ratios(rounds, name, key):
-    """Returns gate ÷ peer of each round."""
-    if name == "gate" or "gate" not in rounds:
-        return []
-    return [gate[key] / peer[key] for gate, peer in zip(rounds["gate"], rounds[name]) if peer[key]]
+    """Returns gate ÷ peer of each pair that was measured one after the other."""
+    return [peer["gate"][key] / peer[key] for peer in rounds[name] if peer.get("gate") and peer[key]]
 
 
 def ratio_text(found):
@@ -96,6 +94,13 @@ def facts_text(facts):
     return "\n".join(lines)
 
 
+def kept_up(results, facts):
+    """Tells of each target in how many rounds it answered as many requests a second as were due."""
+    wanted = facts["options"].rate * 0.98
+    return ", ".join(f"{name} did in {sum(result['rps'] >= wanted for result in found)} of {len(found)} rounds"
+                     for name, found in results["rate"].items()) + "."
+
+
 def load_text(results):
     costs = [result["load_cpu_us"] for part in ("guarded", "plain") for rounds in results.get(part, {}).values()
              for result in rounds]
@@ -111,8 +116,10 @@ def write(folder, results, grown, facts):
             parts += [f"## {TITLES[part]}", part_table(part, rounds)]
     if load_text(results):
         parts.append(load_text(results))
-    parts.append("Medians over the rounds. A ratio is the median of the ratios inside each round, with the lowest and "
-                 "the highest; below 1 the gate needs less.")
+    parts.append("Medians over the rounds. A ratio is the median of the ratios of gate and peer measured one after the "
+                 "other, with the lowest and the highest; below 1 the gate needs less.")
+    if "rate" in results:
+        parts.append("The part rate only tells latencies where a target keeps up with the rate: " + kept_up(results, facts))
     for question, rows in grown.items():
         if rows:
             parts += [f"## Scaling: {question}", scaling_table(rows)]

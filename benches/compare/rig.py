@@ -101,7 +101,7 @@ class Rig:
         out = open(log, "ab") if log else subprocess.DEVNULL
         complaints = open(f"{log}.stderr", "ab") if log else subprocess.DEVNULL
         # it also ends if this program is killed
-        pin = ["setpriv", "--pdeathsig", "KILL", "taskset", "-c", ",".join(map(str, cores))]
+        pin = ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", ",".join(map(str, cores))]
         process = subprocess.Popen(pin + [str(word) for word in command], stdout=out, stderr=complaints,
                                    stdin=subprocess.DEVNULL, start_new_session=True, env=env)
         self.processes.append(process)

@@ -63,7 +63,7 @@ class Target:
 
     def envoy(self, workers):
         return [envoy_binary(), "-c", self.write_peer("yaml"), "--concurrency", workers,
-                "--use-dynamic-base-id", "--log-level", "warn"]
+                "--disable-hot-restart", "--log-level", "warn"]
 
     def wait(self):
         """Waits until it answers, and for the gate until it has its own token."""
