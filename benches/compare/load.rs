@@ -48,6 +48,9 @@ pub struct Options {
     /// The processes whose CPU time is reported
     #[arg(long, value_delimiter = ',')]
     watch: Vec<u32>,
+    /// The stub, whose CPU time is reported with that of this program
+    #[arg(long)]
+    beside: Option<u32>,
 }
 
 const TICKS: Token = Token(usize::MAX);
@@ -93,8 +96,8 @@ pub fn run(options: &Options) -> io::Result<()> {
     load.until(|_| Instant::now() >= warm, None)?;
     load.forget();
 
-    let own = std::process::id();
-    let (cpu_before, own_before, started) = (cpu::of_trees(&options.watch), cpu::of_trees(&[own]), Instant::now());
+    let own: Vec<u32> = options.beside.into_iter().chain([std::process::id()]).collect();
+    let (cpu_before, own_before, started) = (cpu::of_trees(&options.watch), cpu::of_trees(&own), Instant::now());
     let end = started + Duration::from_secs_f64(options.seconds);
     match options.rate {
         None => load.until(|_| Instant::now() >= end, None)?,
@@ -105,7 +108,7 @@ pub fn run(options: &Options) -> io::Result<()> {
     }
     let seconds = started.elapsed().as_secs_f64();
     let cpu_ns = cpu::of_trees(&options.watch).saturating_sub(cpu_before);
-    let load_cpu_ns = cpu::of_trees(&[own]).saturating_sub(own_before);
+    let load_cpu_ns = cpu::of_trees(&own).saturating_sub(own_before);
     let statuses: BTreeMap<String, u64> =
         load.statuses.iter().map(|(status, count)| (status.to_string(), *count)).collect();
     println!(

@@ -14,7 +14,7 @@ IDLE_CONNECTIONS = 1000
 
 def load(rig, target, *words):
     """Loads a target; what is not 200 is an error, and more than one in a thousand ends the comparison."""
-    result = rig.ask("load", "--target", target.address, "--watch", target.watch, *words)
+    result = rig.ask("load", "--target", target.address, "--watch", target.watch, "--beside", rig.stub.pid, *words)
     target.requests += result["all_requests"]
     target.count_log()
     good = result["statuses"].get("200", 0)

@@ -104,7 +104,7 @@ def kept_up(results, facts):
 def load_text(results):
     costs = [result["load_cpu_us"] for part in ("guarded", "plain") for rounds in results.get(part, {}).values()
              for result in rounds]
-    return f"The load generator itself used {median(costs):.1f} CPU µs a request." if costs else ""
+    return f"Load generator and stub together used {median(costs):.1f} CPU µs a request." if costs else ""
 
 
 def write(folder, results, grown, facts):
