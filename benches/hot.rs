@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
 use aws_lc_rs::signature::EcdsaKeyPair;
 use aws_lc_rs::signature::KeyPair;
+use bytes::Bytes;
 use divan::Bencher;
 use divan::black_box;
 use futures_util::FutureExt;
@@ -30,8 +31,8 @@ use glance_gate::edge::access_log;
 use glance_gate::edge::access_log::Outcome;
 use glance_gate::edge::headers::HeadersLayer;
 use glance_gate::edge::respond::RespondLayer;
-use glance_gate::framing::Bounds;
-use glance_gate::framing::Framing;
+use glance_gate::framing::head;
+use glance_gate::framing::head::Found;
 use glance_gate::keystone::VerifyError;
 use glance_gate::keystone::jws;
 use glance_gate::openstack::identity::Identity;
@@ -45,7 +46,9 @@ use glance_gate::openstack::member_body;
 use glance_gate::openstack::request_id::RequestId;
 use glance_gate::openstack::target::Target;
 use glance_gate::openstack::token::UnverifiedToken;
+use glance_gate::peer::Peer;
 use glance_gate::refusal::Refusal;
+use glance_gate::server::h1;
 use glance_gate::telemetry::metrics::Metrics;
 use glance_gate::telemetry::metrics::RequestLabels;
 use http::HeaderMap;
@@ -77,10 +80,12 @@ fn target(bencher: Bencher, path: &'static str) {
 }
 
 #[divan::bench]
-fn framing(bencher: Bencher) {
-    let request = request_bytes();
-    let bounds = Bounds { max_bytes: 64 * 1024 };
-    bencher.bench(|| Framing::default().read(black_box(&request), bounds));
+fn head_of_a_request(bencher: Bencher) {
+    let request = Bytes::from(request_bytes());
+    bencher.bench(|| {
+        let Found::Whole(end) = head::find(black_box(&request), 64 * 1024) else { return None };
+        h1::head::open(&request.slice(..end)).ok()
+    });
 }
 
 #[divan::bench]
@@ -200,7 +205,7 @@ fn call() -> Call {
         .header("content-type", "application/json")
         .header("content-length", "21");
     let (head, ()) = request.body(()).expect("a request").into_parts();
-    let account = Box::new(Account::new(RequestId::random(), PEER, &head));
+    let account = Box::new(Account::new(RequestId::random(), Peer::plain(PEER), &head));
     Call { head, body: Body::Empty, account }
 }
 

@@ -75,6 +75,17 @@ pub struct Account {
     pub upstream_status: Option<StatusCode>,
 }
 
+/// The part of an account that is known from the start, kept for when the rest is lost with its request.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    request_id: RequestId,
+    peer: Peer,
+    method: Method,
+    target: Option<PathAndQuery>,
+    branch: Branch,
+    path: Option<MemberPath>,
+}
+
 /// Which way a request takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Branch {
@@ -143,19 +154,50 @@ impl Call {
 impl Account {
     /// Opens the account of a request.
     pub fn new(request_id: RequestId, peer: Peer, head: &Parts) -> Self {
-        Self {
+        Outline {
             request_id,
-            peer: peer.address,
-            scheme: peer.scheme,
-            certificate: peer.certificate,
+            peer,
             method: head.method.clone(),
             target: head.uri.path_and_query().cloned(),
             branch: Branch::Unrouted,
+            path: None,
+        }
+        .open()
+    }
+
+    /// Returns what is known so far of the request itself.
+    pub fn outline(&self) -> Outline {
+        Outline {
+            request_id: self.request_id,
+            peer: Peer { address: self.peer, scheme: self.scheme, certificate: self.certificate },
+            method: self.method.clone(),
+            target: self.target.clone(),
+            branch: self.branch,
+            path: self.path.clone(),
+        }
+    }
+}
+
+impl Outline {
+    /// Opens an account anew.
+    pub fn into_account(self) -> Box<Account> {
+        Box::new(self.open())
+    }
+
+    fn open(self) -> Account {
+        Account {
+            request_id: self.request_id,
+            peer: self.peer.address,
+            scheme: self.peer.scheme,
+            certificate: self.peer.certificate,
+            method: self.method,
+            target: self.target,
+            branch: self.branch,
+            path: self.path,
             verdict: Verdict::PassedThrough,
             refusal: None,
             violation: None,
             cause: None,
-            path: None,
             user: None,
             project: None,
             status: None,

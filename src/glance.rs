@@ -17,6 +17,7 @@ use http::HeaderValue;
 use http::Request;
 use http::header::ACCEPT;
 use http::header::HOST;
+use http::uri::PathAndQuery;
 use tower::Service;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -124,8 +125,8 @@ pub struct OwnershipLookup<S> {
 pub struct Asked {
     /// The image.
     pub image: Uuid,
-    /// Its path as the client wrote it, without the member.
-    pub path: String,
+    /// The path of a member of it, as the client wrote it.
+    pub member: PathAndQuery,
     /// The client's `Host`, from which Glance builds links.
     pub host: Option<HeaderValue>,
     /// The id of the request that needs to know.
@@ -227,7 +228,7 @@ where
     /// Asks `GET /v2/images/{image_id}` (Image API v2, "Show image").
     async fn ask(&self, asked: &Asked, credential: &Secret<HeaderMap>) -> Result<Known, LookupError> {
         let since = Instant::now();
-        let mut request = Request::get(&asked.path)
+        let mut request = Request::get(image_path(asked.member.path()))
             .header(ACCEPT, "application/json")
             .body(Body::Empty)
             .map_err(|error| LookupError::Unavailable(error.to_string()))?;
@@ -245,6 +246,12 @@ where
         let ownership = answer::read(answer.response, self.config.max_answer_bytes).await?;
         Ok(Known { ownership, since, remember: with_jitter(self.config.cache_time) })
     }
+}
+
+/// Takes `/members/{member_id}` off a member path.
+fn image_path(path: &str) -> String {
+    let end = path.rmatch_indices('/').nth(1).map_or(path.len(), |(at, _)| at);
+    path.get(..end).unwrap_or(path).to_owned()
 }
 
 /// Spreads the ends of entries that were made together over a tenth of the time in either direction.
@@ -275,5 +282,16 @@ impl Failure for LookupError {
 impl fmt::Debug for Ownerships {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Ownerships").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::image_path;
+
+    #[test]
+    fn the_image_path_is_what_stands_before_the_members() {
+        assert_eq!(image_path("/v2/images/I/members/M"), "/v2/images/I");
+        assert_eq!(image_path("/image/v2.9/images/I/members/M"), "/image/v2.9/images/I");
     }
 }

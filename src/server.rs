@@ -146,13 +146,8 @@ impl Drop for Counted {
     }
 }
 
-async fn connection<A, F, B>(
-    stream: TcpStream,
-    peer: Peer,
-    settings: Arc<Settings>,
-    answer: A,
-    stop: CancellationToken,
-) where
+async fn connection<A, F, B>(stream: TcpStream, peer: Peer, settings: Arc<Settings>, answer: A, stop: CancellationToken)
+where
     A: Fn(Peer, Option<Violation>, Request<Body>) -> F,
     F: Future<Output = Result<Response<B>, Infallible>>,
     B: AnswerBody,

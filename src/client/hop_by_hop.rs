@@ -4,19 +4,22 @@ use http::HeaderMap;
 use http::HeaderName;
 use http::header;
 
-/// The headers that are rebuilt for each connection.
-pub const NAMES: [HeaderName; 10] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
+/// Tells whether a header is one that is rebuilt for each connection.
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+    )
+}
 
 /// Removes the hop-by-hop headers, and those that `Connection` names.
 pub fn strip(headers: &mut HeaderMap) {
@@ -31,7 +34,13 @@ pub fn strip(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in NAMES {
+    remove_where(headers, is_hop_by_hop);
+}
+
+/// Removes the headers of these names. Most messages have none of them, and are looked through once.
+pub fn remove_where(headers: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
+    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_unwanted(name)).cloned().collect();
+    for name in unwanted {
         headers.remove(name);
     }
 }

@@ -1,6 +1,7 @@
 //! Which form an error answer takes, as `WebOb` chooses it from `Accept` for Glance.
 
 use http::HeaderMap;
+use http::HeaderValue;
 use http::header::ACCEPT;
 
 /// The form of an error answer.
@@ -12,6 +13,38 @@ pub enum Form {
     Json,
     /// Plain text.
     Text,
+}
+
+/// What a client accepts, kept until it is known whether anybody needs to read it.
+#[derive(Clone, Debug)]
+pub enum Accept {
+    /// It says nothing.
+    Absent,
+    /// It says this.
+    Said(HeaderValue),
+    /// It says several things, which were read.
+    Read(Form),
+}
+
+impl Accept {
+    /// Keeps what the headers say.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut values = headers.get_all(ACCEPT).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Self::Absent,
+            (Some(value), None) => Self::Said(value.clone()),
+            (Some(_), Some(_)) => Self::Read(choose(headers)),
+        }
+    }
+
+    /// Returns the form that it asks for.
+    pub fn form(self) -> Form {
+        match self {
+            Self::Absent => Form::Text,
+            Self::Said(value) => choose(&HeaderMap::from_iter([(ACCEPT, value)])),
+            Self::Read(form) => form,
+        }
+    }
 }
 
 /// Chooses the form: absent, empty or unmatched is text, unparsable counts as `*/*`, a tie goes to HTML.

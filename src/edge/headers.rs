@@ -9,7 +9,6 @@ use futures_util::future::Either;
 use futures_util::future::Ready;
 use futures_util::future::ready;
 use http::HeaderMap;
-use http::HeaderName;
 use http::HeaderValue;
 use http::header;
 use ipnet::IpNet;
@@ -133,23 +132,21 @@ fn names_only_connection_options(value: &HeaderValue) -> bool {
     })
 }
 
-fn contains(value: &HeaderValue, lower: &[u8]) -> bool {
-    value.as_bytes().windows(lower.len()).any(|window| window.eq_ignore_ascii_case(lower))
+/// Tells whether the value has the word in it, which is written in lower case.
+fn contains(value: &HeaderValue, word: &[u8]) -> bool {
+    let Some(&first) = word.first() else { return true };
+    let bytes = value.as_bytes();
+    memchr::memchr2_iter(first, first.to_ascii_uppercase(), bytes)
+        .any(|at| bytes.get(at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word)))
 }
 
 /// Removes what must not pass.
 fn clean(headers: &mut HeaderMap, is_trusted: bool) {
     // framing is made anew from the body that is sent; nobody here waits for a 100
     headers.remove(header::CONTENT_LENGTH);
-    headers.remove(header::EXPECT);
-    for name in hop_by_hop::NAMES {
-        headers.remove(name);
-    }
-    let forged: Vec<HeaderName> =
-        headers.keys().filter(|name| is_forgery(name.as_str(), is_trusted)).cloned().collect();
-    for name in forged {
-        headers.remove(name);
-    }
+    hop_by_hop::remove_where(headers, |name| {
+        *name == header::EXPECT || hop_by_hop::is_hop_by_hop(name) || is_forgery(name.as_str(), is_trusted)
+    });
 }
 
 /// Tells whether a client has no business setting the header.

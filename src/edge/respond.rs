@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
@@ -24,7 +25,7 @@ use crate::call::Answer;
 use crate::call::Call;
 use crate::call::Refused;
 use crate::call::Verdict;
-use crate::edge::accept;
+use crate::edge::accept::Accept;
 use crate::edge::accept::Form;
 use crate::refusal::Refusal;
 
@@ -60,8 +61,8 @@ impl<S> Layer<S> for RespondLayer {
 
 impl<S> Service<Call> for Respond<S>
 where
-    S: Service<Call, Response = Answer, Error = Box<Refused>> + Clone + Send + 'static,
-    S::Future: Send,
+    S: Service<Call, Response = Answer, Error = Box<Refused>>,
+    S::Future: Send + 'static,
 {
     type Response = Answer;
     type Error = Infallible;
@@ -73,18 +74,22 @@ where
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        let form = accept::choose(&call.head.headers);
+        let accept = Accept::of(&call.head.headers);
+        let outline = call.account.outline();
         let challenge = self.shared.clone();
-        let account = call.account.clone();
-        let mut inner = self.inner.clone();
+        let inner = &mut self.inner;
+        let called = catch_unwind(AssertUnwindSafe(|| inner.call(call)));
         Box::pin(async move {
-            // the call happens inside, so that a panic of its synchronous part is caught as well
-            let outcome = AssertUnwindSafe(async move { inner.call(call).await }).catch_unwind().await;
-            Ok(match outcome {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(refused)) => answer(*refused, form, &challenge),
-                Err(panic) => answer(*after_panic(account, &*panic), form, &challenge),
-            })
+            let outcome = match called {
+                Ok(future) => AssertUnwindSafe(future).catch_unwind().await,
+                Err(panic) => Err(panic),
+            };
+            let refused = match outcome {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(refused)) => refused,
+                Err(panic) => after_panic(outline.into_account(), &*panic),
+            };
+            Ok(answer(*refused, accept.form(), &challenge))
         })
     }
 }

@@ -32,6 +32,12 @@ pub struct Authenticate {
 /// Proof that somebody vouches for the one token of the request.
 #[derive(Debug)]
 pub struct Authenticated {
+    caller: Caller,
+}
+
+/// Who asks, as Glance is told it; can be kept apart from the call.
+#[derive(Clone, Debug)]
+pub struct Caller {
     credential: Credential,
     service: Option<UnverifiedToken>,
     identity: Arc<Identity>,
@@ -46,6 +52,18 @@ impl Authenticate {
 }
 
 impl Authenticated {
+    /// Returns who asks.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Returns what the token proves.
+    pub fn identity(&self) -> &Identity {
+        &self.caller.identity
+    }
+}
+
+impl Caller {
     /// Returns the credential, which is the one that is forwarded.
     pub fn credential(&self) -> &Credential {
         &self.credential
@@ -64,11 +82,6 @@ impl Authenticated {
             identity_headers::confirm(&mut headers, &self.identity);
         }
         Secret::new(headers)
-    }
-
-    /// Returns what the token proves.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
     }
 }
 
@@ -110,6 +123,6 @@ impl Check<MemberUpdate<Unproven>> for Authenticate {
         // it is only sent along where it is needed
         let service = service.filter(|_| identity.is_expired_at(SystemTime::now()));
         let telling = self.vouchers.telling();
-        Ok(update.prove(|Unproven(())| Authenticated { credential, service, identity, telling }))
+        Ok(update.prove(|Unproven(())| Authenticated { caller: Caller { credential, service, identity, telling } }))
     }
 }

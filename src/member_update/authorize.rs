@@ -23,6 +23,7 @@ use crate::glance::OwnershipLookup;
 use crate::glance::Viewer;
 use crate::keystone::TokenVerifier;
 use crate::member_update::MemberUpdate;
+use crate::member_update::authenticate::Caller;
 use crate::member_update::decide::Decision;
 use crate::member_update::decide::Profile;
 use crate::member_update::decide::Question;
@@ -134,7 +135,7 @@ where
         match self.lookup.lookup_as() {
             LookupAs::Caller => {
                 let may_ask = || self.may_ask(&look.asked);
-                self.lookup.find(look.viewer, &look.asked, || async { may_ask().map(|()| look.headers.clone()) }).await
+                self.lookup.find(look.viewer, &look.asked, || async { may_ask().map(|()| look.caller.headers()) }).await
             }
             LookupAs::Service => self.look_as_service(&look.asked).await,
         }
@@ -170,7 +171,7 @@ where
 struct Look {
     asked: Asked,
     viewer: Viewer,
-    headers: Secret<HeaderMap>,
+    caller: Caller,
 }
 
 impl Look {
@@ -179,24 +180,19 @@ impl Look {
         let authenticated = update.proof.authenticated();
         let asked = Asked {
             image: update.path.image_uuid()?,
-            path: image_path(update.path.target().path()),
+            member: update.path.target().clone(),
             host: update.call.head.headers.get(HOST).cloned(),
             request_id: update.call.account.request_id,
             peer: update.call.account.peer,
         };
         // the eyes the caller sees with: its project and roles, or its very token where the roles are unknown
+        let caller = authenticated.caller().clone();
         let viewer = match &authenticated.identity().roles {
             Roles::Known(roles) => Viewer::Roles(project.clone(), roles.clone()),
-            Roles::Unknown => Viewer::Token(authenticated.credential().token().digest()),
+            Roles::Unknown => Viewer::Token(caller.credential().token().digest()),
         };
-        Some(Self { asked, viewer, headers: authenticated.headers() })
+        Some(Self { asked, viewer, caller })
     }
-}
-
-/// Takes `/members/{member_id}` off a member path.
-fn image_path(path: &str) -> String {
-    let end = path.rmatch_indices('/').nth(1).map_or(path.len(), |(at, _)| at);
-    path.get(..end).unwrap_or(path).to_owned()
 }
 
 impl MemberUpdate<Permitted> {
@@ -207,16 +203,5 @@ impl MemberUpdate<Permitted> {
         call.head.headers.remove(CONTENT_ENCODING);
         call.head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         call
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::image_path;
-
-    #[test]
-    fn the_image_path_is_what_stands_before_the_members() {
-        assert_eq!(image_path("/v2/images/I/members/M"), "/v2/images/I");
-        assert_eq!(image_path("/image/v2.9/images/I/members/M"), "/image/v2.9/images/I");
     }
 }

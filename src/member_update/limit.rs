@@ -82,14 +82,14 @@ where
             return Box::pin(async move { Err(update.refuse(Refusal::Overloaded, None)) });
         }
         // the update is lost with the inner future when time is up; its account is still wanted
-        let account = update.call.account.clone();
+        let outline = update.call.account.outline();
         let answer = self.inner.call(update);
         let timeout = self.config.timeout;
         Box::pin(async move {
             let _guard = guard;
             pingora_timeout::timeout(timeout, answer)
                 .await
-                .unwrap_or_else(|_| Err(Call::spent(account).refuse(Refusal::MemberUpdateTooSlow, None)))
+                .unwrap_or_else(|_| Err(Call::spent(outline.into_account()).refuse(Refusal::MemberUpdateTooSlow, None)))
         })
     }
 }

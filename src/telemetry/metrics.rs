@@ -1,5 +1,7 @@
 //! The metrics, in Prometheus' words: one prefix, base units, no label that a client chooses.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -69,8 +71,12 @@ pub struct UpstreamLabel {
 }
 
 /// All metrics; cloning shares them.
-#[derive(Clone, Debug)]
-pub struct Metrics {
+#[derive(Clone, Debug, Default)]
+pub struct Metrics(Arc<Families>);
+
+/// The metrics by name.
+#[derive(Debug)]
+pub struct Families {
     /// Requests by branch, verdict and code.
     pub requests: Family<RequestLabels, Counter>,
     /// Refusals by reason.
@@ -89,7 +95,7 @@ pub struct Metrics {
     pub upstream_healthy: Family<UpstreamLabel, Gauge>,
 }
 
-impl Default for Metrics {
+impl Default for Families {
     fn default() -> Self {
         Self {
             requests: Family::default(),
@@ -101,6 +107,14 @@ impl Default for Metrics {
             neighbour_requests: Family::default(),
             upstream_healthy: Family::default(),
         }
+    }
+}
+
+impl Deref for Metrics {
+    type Target = Families;
+
+    fn deref(&self) -> &Families {
+        &self.0
     }
 }
 
