@@ -31,7 +31,8 @@
 //! | `jws` | signed tokens |
 //! | `glance_faults`, `ownership_faults` | Glance misbehaves |
 //! | `passthrough`, `streaming` | everything else, unread: answers untouched, images whole |
-//! | `upstream_http1` | the gate as a client of HTTP/1.1 |
+//! | `upstream_http1`, `upstream_http2`, `upstream_tls`, `upstream_unix` | the gate as a client of its upstreams |
+//! | `authority` | certificates of a test's own |
 //! | `scripted` | an upstream that does what a test tells it |
 //! | `observe` | refusals that are only told |
 //! | `health`, `drain` | what operators and load balancers see; the end |
@@ -42,6 +43,7 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test that can not go on fails")]
 
 mod access_tokens;
+mod authority;
 mod bodies;
 mod catalogue;
 mod client;
@@ -93,3 +95,6 @@ mod streaming;
 mod targets;
 mod token_cache;
 mod upstream_http1;
+mod upstream_http2;
+mod upstream_tls;
+mod upstream_unix;

@@ -1,5 +1,6 @@
 //! An upstream that does what a test tells it, byte by byte, and notes what it saw.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 use tokio::task::AbortHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// What the upstream does with a request.
 #[derive(Clone, Debug)]
@@ -54,6 +56,7 @@ pub struct Upstream {
 struct State {
     connections: Mutex<usize>,
     closed: Mutex<usize>,
+    checks: Mutex<usize>,
     arrived: Mutex<Vec<Arrived>>,
 }
 
@@ -64,27 +67,52 @@ impl Upstream {
     pub async fn start(script: impl Fn(&Arrived) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let (state, script): (Arc<State>, Script) = (Arc::default(), Arc::new(script));
-        let shared = state.clone();
-        let accepting = tokio::spawn(async move {
+        Self::serve(url, script, move |state, script| async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, shared.clone(), script.clone()));
+                tokio::spawn(serve(stream, state.clone(), script.clone()));
             }
-        });
-        Self { url, state, accepting: accepting.abort_handle() }
+        })
+    }
+
+    /// Starts one that speaks TLS.
+    pub async fn start_secured(tls: TlsAcceptor, script: impl Fn(&Arrived) -> Act + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
+        let url = format!("https://{}", listener.local_addr().expect("an address"));
+        Self::serve(url, script, move |state, script| async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (state, script, accepting) = (state.clone(), script.clone(), tls.accept(stream));
+                tokio::spawn(async move {
+                    if let Ok(stream) = accepting.await {
+                        serve(stream, state, script).await;
+                    }
+                });
+            }
+        })
     }
 
     /// Starts one on a socket in the file system.
     pub fn start_at(path: &Path, script: impl Fn(&Arrived) -> Act + Send + Sync + 'static) -> Self {
         let listener = UnixListener::bind(path).expect("a socket");
-        let (state, script): (Arc<State>, Script) = (Arc::default(), Arc::new(script));
-        let shared = state.clone();
-        let accepting = tokio::spawn(async move {
+        Self::serve(format!("unix:{}", path.display()), script, move |state, script| async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, shared.clone(), script.clone()));
+                tokio::spawn(serve(stream, state.clone(), script.clone()));
             }
-        });
-        Self { url: format!("unix:{}", path.display()), state, accepting: accepting.abort_handle() }
+        })
+    }
+
+    fn serve<F: Future<Output = ()> + Send + 'static>(
+        url: String,
+        script: impl Fn(&Arrived) -> Act + Send + Sync + 'static,
+        accept: impl FnOnce(Arc<State>, Script) -> F,
+    ) -> Self {
+        let state = Arc::<State>::default();
+        let accepting = tokio::spawn(accept(state.clone(), Arc::new(script))).abort_handle();
+        Self { url, state, accepting }
+    }
+
+    /// Returns how many health checks it saw.
+    pub fn checks(&self) -> usize {
+        *self.state.checks.lock().expect("no test has failed")
     }
 
     /// Returns what it saw of clients.
@@ -118,6 +146,7 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State
     let (mut read, mut number) = (Vec::new(), None);
     while let Some(head) = head(&mut stream, &mut read).await {
         if head.starts_with("GET /healthcheck ") {
+            *state.checks.lock().expect("no test has failed") += 1;
             drop(stream.write_all(ok("").as_bytes()).await);
             continue;
         }
