@@ -109,7 +109,7 @@ impl Connection {
             method: &head.method,
             upload,
             progress: Progress::Sending,
-            written: 0,
+            waited: (Progress::Sending, WaitsFor::Upstream, 0),
             interim: 0,
             has_begun: false,
             answer: None,
@@ -173,8 +173,8 @@ struct Exchange<'a> {
     method: &'a Method,
     upload: Upload,
     progress: Progress,
-    /// How much was written when the deadline was set last.
-    written: u64,
+    /// What was waited for when the deadline was set last, and how much was written then.
+    waited: (Progress, WaitsFor, u64),
     interim: usize,
     has_begun: bool,
     /// An answer that came before all of the request was out.
@@ -243,16 +243,16 @@ impl Exchange<'_> {
 
     fn poll_deadline(&mut self, timeouts: Timeouts, context: &mut Context<'_>) -> Poll<()> {
         let deadline = &mut self.connection.deadline;
-        if self.written != self.upload.written() {
-            self.written = self.upload.written();
+        let waits = (self.progress, self.upload.waits_for(), self.upload.written());
+        if self.waited != waits {
+            self.waited = waits;
             deadline.clear();
         }
-        match (self.progress, self.upload.waits_for()) {
-            (Progress::Sending, WaitsFor::Upstream) => deadline.poll_passed(timeouts.idle, context),
-            (Progress::Sending, WaitsFor::Client) | (Progress::Sent | Progress::Stopped, _) => {
-                deadline.poll_passed(timeouts.response, context)
-            }
-        }
+        let timeout = match waits {
+            (Progress::Sending, WaitsFor::Upstream, _) => timeouts.idle,
+            (Progress::Sending, WaitsFor::Client, _) | (Progress::Sent | Progress::Stopped, _, _) => timeouts.response,
+        };
+        deadline.poll_passed(timeout, context)
     }
 
     /// Makes the answer; its body is what was read already, or a stream that keeps the connection.

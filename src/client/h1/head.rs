@@ -98,16 +98,15 @@ pub fn take(read: &mut BytesMut, method: &Method) -> Result<Option<Head>, Garble
     let reason = reason(status, parsed.reason);
     let start = read.as_ptr() as usize;
     // the values share the bytes that were read: where each stands is noted before they are split off
-    let mut places = [(0, 0); MAX_FIELDS];
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
-    let mut names = Vec::with_capacity(parsed.headers.len());
-    for (field, place) in parsed.headers.iter().zip(&mut places) {
-        names.push(HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Garbled::Grammar)?);
+    let mut places = Vec::with_capacity(parsed.headers.len());
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Garbled::Grammar)?;
         let from = field.value.as_ptr() as usize - start;
-        *place = (from, from + field.value.len());
+        places.push((name, from, from + field.value.len()));
     }
     let bytes = read.split_to(end).freeze();
-    for (name, (from, to)) in names.into_iter().zip(places) {
+    let mut headers = HeaderMap::with_capacity(places.len());
+    for (name, from, to) in places {
         let value = if from < to { bytes.slice(from..to) } else { Bytes::new() };
         headers.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| Garbled::Grammar)?);
     }
