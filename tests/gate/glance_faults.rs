@@ -40,7 +40,11 @@ fn a_glance_that_breaks_off_before_its_answer_is_unavailable() {
             let reply = call.send().await;
             assert_eq!(reply.status, 503);
             gate.expect_refusal(&reply, "upstream_unavailable").await;
-            assert_eq!(gate.seen().len(), before + 1, "what may have been done is not done twice");
+            // a safe call that a kept connection lost is sent once more (see `upstream_http1`)
+            let seen = gate.seen();
+            let times = seen.len() - before;
+            let is_safe = seen.last().is_some_and(|seen| seen.method == "GET");
+            assert!(times == 1 || is_safe && times == 2, "what may have been done is not done twice: {times}");
         }
     });
 }
