@@ -154,14 +154,17 @@ impl Default for Config {
 impl Ownerships {
     /// Makes an empty memory.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
-        let bounds = Bounds { entries: config.cache_entries, negative: config.negative_cache_time };
-        Self {
-            cache: Remembered::new("ownership", &bounds, metrics),
-            forgotten: Arc::new(Forgotten {
-                epoch: Instant::now(),
-                at: (0..FORGOTTEN_SLOTS).map(|_| AtomicU64::new(0)).collect(),
-            }),
-        }
+        let at = (0..FORGOTTEN_SLOTS).map(|_| AtomicU64::new(0)).collect();
+        Self { cache: empty(config, metrics), forgotten: Arc::new(Forgotten { epoch: Instant::now(), at }) }
+    }
+
+    /// Makes an empty memory in the place of this one.
+    ///
+    /// Requests that began with the old one may still change images: what they make it forget, the new one must not
+    /// believe either.
+    #[must_use]
+    pub fn emptied(&self, config: &Config, metrics: Metrics) -> Self {
+        Self { cache: empty(config, metrics), forgotten: self.forgotten.clone() }
     }
 
     /// Forgets what is known of the image, and what is being asked right now.
@@ -175,6 +178,11 @@ impl Ownerships {
     fn holds(&self, image: Uuid, since: Instant) -> bool {
         self.forgotten.slot(image).is_none_or(|slot| slot.load(Ordering::Acquire) < self.forgotten.stamp(since))
     }
+}
+
+fn empty(config: &Config, metrics: Metrics) -> Remembered<(Uuid, Viewer), Known, LookupError> {
+    let bounds = Bounds { entries: config.cache_entries, negative: config.negative_cache_time };
+    Remembered::new("ownership", &bounds, metrics)
 }
 
 impl Forgotten {

@@ -84,6 +84,14 @@ impl TokenVerifier {
         Self { shared: Arc::new(Shared { cache, ended, cache_time: config.token_cache_time, keystone, signed }) }
     }
 
+    /// Puts a verifier together that remembers what this one does: for another way to the same Keystone.
+    #[must_use]
+    pub fn renewed(&self, keystone: Keystone, signed: SignedTokens) -> Self {
+        let Shared { cache, ended, cache_time, .. } = &*self.shared;
+        let (cache, ended) = (cache.clone(), ended.clone());
+        Self { shared: Arc::new(Shared { cache, ended, cache_time: *cache_time, keystone, signed }) }
+    }
+
     /// Returns what the token proves, asking Keystone in the name of the request if need be and if
     /// `may_ask` does not object.
     ///

@@ -11,7 +11,7 @@ use http::Response;
 use tower::Service;
 use tower::ServiceBuilder;
 use tower::ServiceExt;
-use tower::util::BoxCloneService;
+use tower::util::BoxCloneSyncService;
 
 use crate::body::Body;
 use crate::call::Account;
@@ -91,7 +91,7 @@ pub struct Parts {
 /// The whole way, ready for a request; cloning shares it.
 #[derive(Clone)]
 pub struct HttpService {
-    edge: BoxCloneService<Call, Response<Told>, Infallible>,
+    edge: BoxCloneSyncService<Call, Response<Told>, Infallible>,
 }
 
 /// Puts the way together.
@@ -127,7 +127,7 @@ pub fn build(parts: Parts) -> HttpService {
         .layer(VouchLayer::new(parts.service_tokens)) // only a service's token stands beside a user's
         .service(Route::new(&parts.mount, member_update, passthrough, parts.healthcheck));
 
-    HttpService { edge: BoxCloneService::new(edge) }
+    HttpService { edge: BoxCloneSyncService::new(edge) }
 }
 
 impl HttpService {

@@ -60,6 +60,12 @@ impl OverloadLayer {
     pub fn new(config: Config) -> Self {
         Self { config, in_flight: Arc::new(Inflight::new()) }
     }
+
+    /// Makes the layer anew with other bounds; what is under way stays counted.
+    #[must_use]
+    pub fn renewed(&self, config: Config) -> Self {
+        Self { config, in_flight: self.in_flight.clone() }
+    }
 }
 
 impl<S> Layer<S> for OverloadLayer {

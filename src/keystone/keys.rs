@@ -67,17 +67,17 @@ impl KeyRing {
     /// Fails as [`KeyRing::open`] does.
     pub fn refresh(&self) -> io::Result<Refreshed> {
         let keys = read(&self.shared.directory)?;
-        let same = {
-            let old = self.shared.keys.load();
-            old.len() == keys.len()
-                && old.iter().zip(&keys).all(|(old, new)| old.file == new.file && old.pem == new.pem)
-        };
-        if same {
+        if are_same(&self.shared.keys.load(), &keys) {
             return Ok(Refreshed::Unchanged);
         }
         let count = keys.len();
         self.shared.keys.store(Arc::new(keys));
         Ok(Refreshed::Changed(count))
+    }
+
+    /// Tells whether the other ring holds the very same keys.
+    pub fn holds_those_of(&self, other: &Self) -> bool {
+        are_same(&self.shared.keys.load(), &other.shared.keys.load())
     }
 
     /// Checks a signed token against every key: Keystone's tokens do not name theirs.
@@ -101,6 +101,10 @@ impl fmt::Debug for KeyRing {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("KeyRing").field("directory", &self.shared.directory).finish_non_exhaustive()
     }
+}
+
+fn are_same(old: &[Key], new: &[Key]) -> bool {
+    old.len() == new.len() && old.iter().zip(new).all(|(old, new)| old.file == new.file && old.pem == new.pem)
 }
 
 /// Reads all `*.pem` files, in the order of their names.

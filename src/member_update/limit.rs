@@ -53,6 +53,12 @@ impl LimitLayer {
     pub fn new(config: Config) -> Self {
         Self { config, in_flight: Arc::new(Inflight::new()) }
     }
+
+    /// Makes the limits anew with other bounds; what is under way stays counted.
+    #[must_use]
+    pub fn renewed(&self, config: Config) -> Self {
+        Self { config, in_flight: self.in_flight.clone() }
+    }
 }
 
 impl<S> Layer<S> for LimitLayer {

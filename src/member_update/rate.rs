@@ -26,11 +26,11 @@ pub struct Config {
 /// Counts for all workers; cloning shares the counts.
 #[derive(Clone)]
 pub struct Rates {
-    shared: Arc<Shared>,
+    config: Config,
+    counts: Arc<Counts>,
 }
 
-struct Shared {
-    config: Config,
+struct Counts {
     clients: Rate,
     projects: Rate,
     keystone: Rate,
@@ -50,28 +50,34 @@ impl Rates {
     /// Counts from nothing.
     pub fn new(config: Config) -> Self {
         let rate = || Rate::new(WINDOW);
-        let shared = Shared { config, clients: rate(), projects: rate(), keystone: rate(), ownership: rate() };
-        Self { shared: Arc::new(shared) }
+        let counts = Counts { clients: rate(), projects: rate(), keystone: rate(), ownership: rate() };
+        Self { config, counts: Arc::new(counts) }
+    }
+
+    /// Goes on counting with other bounds.
+    #[must_use]
+    pub fn renewed(&self, config: Config) -> Self {
+        Self { config, counts: self.counts.clone() }
     }
 
     /// Counts a member update of the client; tells whether it is within its rate.
     pub fn admits_client(&self, client: IpAddr) -> bool {
-        admits(&self.shared.clients, self.shared.config.per_client, &client)
+        admits(&self.counts.clients, self.config.per_client, &client)
     }
 
     /// Counts a member update of the project; tells whether it is within its rate.
     pub fn admits_project(&self, project: &ProjectId) -> bool {
-        admits(&self.shared.projects, self.shared.config.per_project, project)
+        admits(&self.counts.projects, self.config.per_project, project)
     }
 
     /// Counts a question to Keystone for the client's sake; tells whether it may be asked.
     pub fn admits_keystone_question(&self, client: IpAddr) -> bool {
-        admits(&self.shared.keystone, self.shared.config.keystone_questions, &client)
+        admits(&self.counts.keystone, self.config.keystone_questions, &client)
     }
 
     /// Counts a question about an image for the client's sake; tells whether it may be asked.
     pub fn admits_ownership_question(&self, client: IpAddr) -> bool {
-        admits(&self.shared.ownership, self.shared.config.ownership_questions, &client)
+        admits(&self.counts.ownership, self.config.ownership_questions, &client)
     }
 }
 
@@ -81,6 +87,6 @@ fn admits<K: Hash>(rate: &Rate, bound: usize, key: &K) -> bool {
 
 impl fmt::Debug for Rates {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Rates").field("config", &self.shared.config).finish_non_exhaustive()
+        out.debug_struct("Rates").field("config", &self.config).finish_non_exhaustive()
     }
 }

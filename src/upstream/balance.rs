@@ -80,11 +80,7 @@ impl Balance {
     /// # Errors
     /// Fails if a name can not be resolved.
     pub fn new(config: &Config, metrics: Metrics) -> io::Result<Self> {
-        let transport = Transport::new(config.transport.clone());
-        let mut upstreams = Vec::new();
-        for server in &config.servers {
-            upstreams.extend(Endpoint::resolve(server, &transport)?);
-        }
+        let upstreams = resolve(config)?;
         for upstream in &upstreams {
             metrics.upstream_healthy.get_or_create(&UpstreamLabel { upstream: upstream.name().to_owned() }).set(1);
         }
@@ -95,6 +91,14 @@ impl Balance {
         let probe = Probe::new(&config.health_check_path, config.connections.connect_timeout)?;
         balancer.set_health_check(Box::new(Watched { probe, metrics }));
         Ok(Self { shared: Arc::new(Shared { balancer, upstreams, interval: config.health_check_interval }) })
+    }
+
+    /// Tells whether the configured names still mean the addresses that these upstreams have.
+    ///
+    /// # Errors
+    /// Fails if a name can not be resolved, or a certificate can not be used.
+    pub fn is_still(&self, config: &Config) -> io::Result<bool> {
+        Ok(resolve(config)? == self.shared.upstreams)
     }
 
     /// Chooses an upstream that was not tried yet. If none of them is healthy, any is tried: a health check that
@@ -148,6 +152,15 @@ impl HealthCheck for Watched {
     fn health_threshold(&self, success: bool) -> usize {
         self.probe.health_threshold(success)
     }
+}
+
+fn resolve(config: &Config) -> io::Result<Vec<Endpoint>> {
+    let transport = Transport::new(config.transport.clone());
+    let mut upstreams = Vec::new();
+    for server in &config.servers {
+        upstreams.extend(Endpoint::resolve(server, &transport)?);
+    }
+    Ok(upstreams)
 }
 
 impl fmt::Debug for Balance {
