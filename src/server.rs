@@ -2,6 +2,9 @@
 
 pub mod admin;
 pub mod h1;
+pub mod handover;
+pub mod inherited;
+pub mod queue;
 pub mod workers;
 
 use std::convert::Infallible;

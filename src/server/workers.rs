@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
 /// How many connections may wait in the kernel for each worker.
-const BACKLOG: i32 = 4096;
+pub const BACKLOG: u16 = 4096;
 
 /// Binds one listener a worker on the same address (`SO_REUSEPORT`); port 0 becomes one free port for all.
 ///
@@ -37,7 +37,7 @@ fn bind_one(address: SocketAddr) -> io::Result<StdListener> {
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(BACKLOG.into())?;
     Ok(socket.into())
 }
 
