@@ -77,6 +77,8 @@ pub struct Server {
     pub healthcheck_disable_file: PathBuf,
     /// How long a drain may take.
     pub drain_timeout: Duration,
+    /// Where a new process takes the listeners over; empty for nowhere.
+    pub handover_socket: PathBuf,
     /// The bounds of a connection.
     pub connection: server::Settings,
 }
@@ -111,6 +113,7 @@ impl Default for Server {
             trusted_proxies: Vec::new(),
             healthcheck_disable_file: "/etc/glance-gate/healthcheck_disable".into(),
             drain_timeout: Duration::from_secs(30),
+            handover_socket: PathBuf::new(),
             connection: server::Settings::default(),
         }
     }

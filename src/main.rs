@@ -1,23 +1,39 @@
-//! The command: arguments → configuration → logging → the gate, until it is told to stop.
+//! The command: arguments → configuration → logging → the gate, until it is told to stop or replaced.
 
 use std::io;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use clap::Subcommand;
 use glance_gate::app::App;
-use glance_gate::app::Built;
+use glance_gate::app::built::Built;
+use glance_gate::client::json::JsonAnswer;
+use glance_gate::client::json::JsonClient;
+use glance_gate::client::json::Limits;
 use glance_gate::config::Config;
 use glance_gate::config::load;
 use glance_gate::demo;
+use glance_gate::server::admin::X_GLANCE_GATE_RELOAD;
+use glance_gate::server::inherited;
 use glance_gate::telemetry::log;
+use http::Request;
+use http::StatusCode;
+use http_body_util::Full;
 use sd_notify::NotifyState;
 use tokio::runtime::Builder;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
+use tokio::task::JoinSet;
 
 /// The arguments.
 #[derive(Debug, Parser)]
@@ -46,6 +62,16 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = "/etc/glance-gate/gate.toml")]
         config: PathBuf,
     },
+    /// Let the gate that runs read its configuration anew: exit code 0 if it did, 1 if it refused, 2 if it cannot be
+    /// reached
+    Reload {
+        /// The configuration that tells where the gate listens for operators
+        #[arg(long, value_name = "FILE", default_value = "/etc/glance-gate/gate.toml")]
+        config: PathBuf,
+        /// Where the gate listens for operators, if the configuration does not tell
+        #[arg(long, value_name = "ADDRESS")]
+        admin: Option<SocketAddr>,
+    },
     /// Run the gate between a Keystone- and a Glance-like neighbour on loopback, and show every answer
     Demo {
         /// End after the tour, with exit code 0 if every answer was the documented one
@@ -65,6 +91,7 @@ fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Serve { config } => serve(&config),
         Command::Check { config } => check(&config),
+        Command::Reload { config, admin } => reload(&config, admin),
         Command::Demo { once } => run_demo(once),
         Command::Version => {
             println!("glance-gate {}", env!("CARGO_PKG_VERSION"));
@@ -78,18 +105,43 @@ fn main() -> ExitCode {
 }
 
 fn serve(path: &Path) -> io::Result<ExitCode> {
+    // before there are threads
+    let inherited = inherited::take()?;
     let Some(config) = load_or_tell(path) else { return Ok(ExitCode::from(EXIT_MISTAKES)) };
     let _log = log::start(&config.log)?;
     let runtime = control_runtime()?;
-    let app = App::start(&config)?;
+    let source = path.to_owned();
+    let app = App::start_with(&config, inherited, Arc::new(move || load::load(&source, &environment())))?;
     // without systemd there is nobody to tell
     let _ = sd_notify::notify(&[NotifyState::Ready]);
-    runtime.block_on(told_to_stop())?;
+    runtime.block_on(until_the_end(&app))?;
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     tracing::info!("draining");
     let cut = app.stop()?;
     tracing::info!(connections_cut = cut, "stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reloads on SIGHUP until it is told to stop, or until another process has taken over.
+async fn until_the_end(app: &App) -> io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut reloads = JoinSet::new();
+    let mut stop = pin!(told_to_stop());
+    loop {
+        tokio::select! {
+            told = stop.as_mut() => return told,
+            () = app.replaced() => {
+                tracing::info!("another process has taken over");
+                return Ok(());
+            }
+            // one after the other; what became of it is in the log
+            _ = hangup.recv(), if reloads.is_empty() => {
+                let reloader = app.reloader();
+                reloads.spawn(async move { drop(reloader.reload().await) });
+            }
+            Some(_) = reloads.join_next(), if !reloads.is_empty() => {}
+        }
+    }
 }
 
 fn check(path: &Path) -> io::Result<ExitCode> {
@@ -98,6 +150,49 @@ fn check(path: &Path) -> io::Result<ExitCode> {
     Built::new(&config)?;
     println!("{}: good", path.display());
     Ok(ExitCode::SUCCESS)
+}
+
+fn reload(path: &Path, admin: Option<SocketAddr>) -> io::Result<ExitCode> {
+    let address = admin.unwrap_or_else(|| load::admin_listen(path, &environment()));
+    let address = reachable(address);
+    let answer = control_runtime()?.block_on(ask_to_reload(address));
+    let answer = answer.map_err(|error| io::Error::other(format!("the gate at {address}: {error}")))?;
+    let told = String::from_utf8_lossy(&answer.body);
+    match answer.status {
+        StatusCode::OK => {
+            print!("{told}");
+            Ok(ExitCode::SUCCESS)
+        }
+        StatusCode::UNPROCESSABLE_ENTITY => {
+            eprint!("{told}");
+            Ok(ExitCode::from(EXIT_MISTAKES))
+        }
+        status => Err(io::Error::other(format!("what listens at {address} answers {status}: no gate's admin.listen"))),
+    }
+}
+
+async fn ask_to_reload(address: SocketAddr) -> io::Result<JsonAnswer> {
+    let limits = Limits {
+        connect_timeout: Duration::from_secs(5),
+        call_timeout: Duration::from_mins(1),
+        answer_bytes: 1024 * 1024,
+        idle_connections: 0,
+    };
+    let request = Request::post(format!("http://{address}/reload"))
+        .header(X_GLANCE_GATE_RELOAD, "1")
+        .body(Full::default())
+        .map_err(io::Error::other)?;
+    JsonClient::new(limits, None)?.send(request).await.map_err(io::Error::other)
+}
+
+/// Where a listener on all addresses of this machine can be connected to.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 fn run_demo(once: bool) -> io::Result<ExitCode> {
@@ -112,10 +207,7 @@ fn run_demo(once: bool) -> io::Result<ExitCode> {
 
 /// Loads the configuration, or tells all mistakes.
 fn load_or_tell(path: &Path) -> Option<Config> {
-    let environment: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    match load::load(path, &environment) {
+    match load::load(path, &environment()) {
         Ok(config) => Some(config),
         Err(mistakes) => {
             for mistake in &mistakes {
@@ -125,6 +217,12 @@ fn load_or_tell(path: &Path) -> Option<Config> {
             None
         }
     }
+}
+
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 fn control_runtime() -> io::Result<Runtime> {

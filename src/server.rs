@@ -10,6 +10,7 @@ pub mod workers;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use crate::body::Body;
 use crate::framing::Violation;
 use crate::peer::Peer;
 use crate::server::h1::answer::AnswerBody;
+use crate::server::workers::BACKLOG;
 
 /// The bounds of client connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,41 +66,43 @@ impl Default for Settings {
     }
 }
 
-/// Serves until it is told to stop, then lets the requests that are under way end, for at most `drain`.
+/// Serves until it is told to stop, then lets the requests that are under way end.
 ///
+/// Each new connection gets the bounds that `settings` returns then; `drain` tells how long the drain may take.
 /// Returns how many connections had to be cut off.
 pub async fn serve<A, F, B>(
     listener: TcpListener,
-    settings: Settings,
+    settings: impl Fn() -> Arc<Settings>,
     answer: A,
     counts: Counts,
     stop: CancellationToken,
-    drain: Duration,
+    drain: impl Fn() -> Duration,
 ) -> usize
 where
     A: Fn(Peer, Option<Violation>, Request<Body>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: AnswerBody + Send + 'static,
 {
-    let settings = Arc::new(settings);
     // the worker's own, so that no lock is shared between workers
     let stop = stop.child_token();
     let mut tasks = JoinSet::new();
+    // over its bound a client's connection is closed by being dropped
+    let begin = |tasks: &mut JoinSet<()>, stream, peer: SocketAddr, settings: Arc<Settings>| {
+        let peer = Peer::plain(peer.ip().to_canonical());
+        if let Some(counted) = counts.enter(peer.address, settings.max_connections_per_client) {
+            let connection = connection(stream, peer, settings, answer.clone(), stop.clone());
+            tasks.spawn(async move {
+                let _counted = counted;
+                connection.await;
+            });
+        }
+    };
     loop {
+        let settings = settings();
         let has_room = tasks.len() < settings.max_connections;
         tokio::select! {
             accepted = listener.accept(), if has_room => match accepted {
-                Ok((stream, peer)) => {
-                    let peer = Peer::plain(peer.ip().to_canonical());
-                    // over its bound a client's connection is closed by being dropped
-                    if let Some(counted) = counts.enter(peer.address, settings.max_connections_per_client) {
-                        let connection = connection(stream, peer, settings.clone(), answer.clone(), stop.clone());
-                        tasks.spawn(async move {
-                            let _counted = counted;
-                            connection.await;
-                        });
-                    }
-                }
+                Ok((stream, peer)) => begin(&mut tasks, stream, peer, settings),
                 Err(error) => {
                     // out of file descriptors, most likely: connections that end make room
                     tracing::warn!(%error, "cannot accept a connection");
@@ -109,8 +113,11 @@ where
             () = stop.cancelled() => break,
         }
     }
-    drop(listener);
-    let drained = tokio::time::timeout(drain, async { while tasks.join_next().await.is_some() {} }).await;
+    // who is in the queue has been let in by the kernel: they get a place over the bound
+    for (stream, peer) in queue::empty(listener, BACKLOG) {
+        begin(&mut tasks, stream, peer, settings());
+    }
+    let drained = tokio::time::timeout(drain(), async { while tasks.join_next().await.is_some() {} }).await;
     let cut = if drained.is_ok() { 0 } else { tasks.len() };
     tasks.shutdown().await;
     cut

@@ -1,6 +1,7 @@
 //! From a file and the environment to a configuration, or to the complete list of what is wrong.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use toml::de::DeTable;
@@ -28,6 +29,13 @@ pub fn load(path: &Path, environment: &[(String, String)]) -> Result<Config, Vec
         }]
     })?;
     parse(&file, &text, environment).map(|(config, _)| config)
+}
+
+/// Returns where a gate with this configuration tells operators, as far as it can be read.
+pub fn admin_listen(path: &Path, environment: &[(String, String)]) -> SocketAddr {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let (root, _) = DeTable::parse_recoverable(&text);
+    sections::read(&mut Book::new("", &text, root.get_ref(), environment)).admin_listen
 }
 
 /// Reads a configuration from text; also returns every key there is.

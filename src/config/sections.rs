@@ -91,6 +91,7 @@ fn server(section: &mut Section<'_, '_>) -> Server {
         trusted_proxies: section.get("trusted_proxies", default.trusted_proxies),
         healthcheck_disable_file: section.get("healthcheck_disable_file", default.healthcheck_disable_file),
         drain_timeout: section.get("drain_timeout", default.drain_timeout),
+        handover_socket: section.get("handover_socket", default.handover_socket),
         connection: server::Settings {
             head_timeout: positive(section, "head_timeout", connection.head_timeout),
             keepalive_timeout: positive(section, "keepalive_timeout", connection.keepalive_timeout),

@@ -1,7 +1,10 @@
-//! The operators' listener: is it alive, is it ready, what does it count.
+//! The operators' listener: is it alive, is it ready, what does it count; and it takes another configuration.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +14,9 @@ use http::Request;
 use http::Response;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::Authority;
 use http_body_util::Full;
 
 use crate::body::Body;
@@ -20,8 +26,16 @@ use crate::framing::Violation;
 #[derive(Clone)]
 pub struct Admin {
     probes: Arc<[Probe]>,
+    note: Arc<dyn Fn() -> String + Send + Sync>,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    reload: Arc<dyn Fn() -> Reloading + Send + Sync>,
 }
+
+/// A reload under way: what was done, or why nothing was.
+type Reloading = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
+
+/// A request with this header was sent on purpose: a page in a browser can not send it to another place unasked.
+pub const X_GLANCE_GATE_RELOAD: &str = "x-glance-gate-reload";
 
 /// One condition of readiness.
 pub struct Probe {
@@ -34,23 +48,36 @@ pub struct Probe {
 }
 
 impl Admin {
-    /// Tells of these conditions and these metrics.
-    pub fn new(probes: Vec<Probe>, metrics: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Self { probes: probes.into(), metrics: Arc::new(metrics) }
+    /// Tells of these conditions with a note on them, and of these metrics; `reload` is done when it is asked for.
+    pub fn new<F>(
+        probes: Vec<Probe>,
+        note: impl Fn() -> String + Send + Sync + 'static,
+        metrics: impl Fn() -> String + Send + Sync + 'static,
+        reload: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<String, String>> + Send + 'static,
+    {
+        let reload = Arc::new(move || -> Reloading { Box::pin(reload()) });
+        Self { probes: probes.into(), note: Arc::new(note), metrics: Arc::new(metrics), reload }
     }
 
     /// Answers one request.
     ///
     /// # Errors
     /// Never.
-    #[expect(clippy::unused_async, reason = "the server takes futures")]
     pub async fn answer(
         self,
+        peer: IpAddr,
         violation: Option<Violation>,
         request: Request<Body>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         if let Some(violation) = violation {
             return Ok(text(StatusCode::BAD_REQUEST, format!("{}\n", violation.as_str())));
+        }
+        if request.uri().path() == "/reload" {
+            let (head, _) = request.into_parts();
+            return Ok(self.reload(peer, &head).await);
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into()));
@@ -65,8 +92,24 @@ impl Admin {
                 response.headers_mut().insert(CONTENT_TYPE, kind);
                 response
             }
-            _ => text(StatusCode::NOT_FOUND, "try /livez, /readyz, /readyz?verbose or /metrics\n".into()),
+            _ => {
+                text(StatusCode::NOT_FOUND, "try /livez, /readyz, /readyz?verbose, /metrics, or POST /reload\n".into())
+            }
         })
+    }
+
+    async fn reload(&self, peer: IpAddr, request: &Parts) -> Response<Full<Bytes>> {
+        if request.method != Method::POST {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only POST\n".into());
+        }
+        if !peer.is_loopback() || !is_addressed(request) || !request.headers.contains_key(X_GLANCE_GATE_RELOAD) {
+            let hint = "only from this machine, by its address, and with the header X-Glance-Gate-Reload\n";
+            return text(StatusCode::FORBIDDEN, hint.into());
+        }
+        match (self.reload)().await {
+            Ok(done) => text(StatusCode::OK, format!("{done}\n")),
+            Err(why) => text(StatusCode::UNPROCESSABLE_ENTITY, format!("{why}\n")),
+        }
     }
 
     fn readyz(&self, is_verbose: bool) -> Response<Full<Bytes>> {
@@ -79,10 +122,22 @@ impl Admin {
             // writing to a string can not fail
             let _ = writeln!(out, "[{sign}] {}{note}", probe.name);
         }
+        if is_verbose {
+            let _ = writeln!(out, "[i] {}", (self.note)());
+        }
         let (status, word) =
             if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
         text(status, format!("{out}{word}\n"))
     }
+}
+
+/// Tells whether the `Host` is an address: a name could be a stranger's, made to lead here (DNS rebinding).
+fn is_addressed(request: &Parts) -> bool {
+    let host = request.headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    host.is_some_and(|host| {
+        let host = host.host();
+        host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+    })
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {

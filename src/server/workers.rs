@@ -41,20 +41,20 @@ fn bind_one(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
-/// Starts a thread with a single-threaded runtime of its own that runs `work` on its listener.
+/// Starts a thread with a single-threaded runtime of its own that runs `work` on its listeners.
 ///
 /// # Errors
 /// Fails if the thread or its runtime can not be made.
-pub fn spawn<W, F>(name: String, listener: StdListener, work: W) -> io::Result<JoinHandle<F::Output>>
+pub fn spawn<W, F>(name: String, listeners: Vec<StdListener>, work: W) -> io::Result<JoinHandle<F::Output>>
 where
-    W: FnOnce(TcpListener) -> F + Send + 'static,
+    W: FnOnce(Vec<TcpListener>) -> F + Send + 'static,
     F: Future + 'static,
     F::Output: Send + 'static,
 {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let listener = {
+    let listeners = {
         let _entered = runtime.enter();
-        TcpListener::from_std(listener)?
+        listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<_>>()?
     };
-    thread::Builder::new().name(name).spawn(move || runtime.block_on(work(listener)))
+    thread::Builder::new().name(name).spawn(move || runtime.block_on(work(listeners)))
 }

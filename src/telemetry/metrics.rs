@@ -14,6 +14,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use prometheus_client::registry::Unit;
 
+use crate::telemetry::life::Life;
+
 /// The bounds of the duration histograms, in seconds: from a cached check to a stalled Keystone.
 const DURATION_BOUNDS: [f64; 12] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 300.0];
@@ -93,6 +95,8 @@ pub struct Families {
     pub neighbour_requests: Family<NeighbourLabels, Counter>,
     /// One where the last health check passed, else zero.
     pub upstream_healthy: Family<UpstreamLabel, Gauge>,
+    /// The configuration and its changes.
+    pub life: Life,
 }
 
 impl Default for Families {
@@ -106,6 +110,7 @@ impl Default for Families {
             cache_requests: Family::default(),
             neighbour_requests: Family::default(),
             upstream_healthy: Family::default(),
+            life: Life::default(),
         }
     }
 }
@@ -132,6 +137,7 @@ impl Metrics {
         registry.register("cache_requests", "Cache look-ups by cache and result", self.cache_requests.clone());
         registry.register("neighbour_requests", "Calls to Keystone and upstreams", self.neighbour_requests.clone());
         registry.register("upstream_healthy", "Whether the last health check passed", self.upstream_healthy.clone());
+        self.life.register(&mut registry);
         let mut out = String::new();
         // writing to a string fails only if a metric's own Display does, and none here can
         let _ = text::encode(&mut out, &registry);

@@ -40,6 +40,13 @@ impl Connection {
         Self { stream, read: Vec::new() }
     }
 
+    /// Opens one, if the other side takes it.
+    pub async fn try_open(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, read: Vec::new() })
+    }
+
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.expect("the gate reads");
     }
@@ -160,6 +167,10 @@ impl Call {
 
     pub fn json(self, body: impl AsRef<[u8]>) -> Self {
         self.header("Content-Type", "application/json").body(body)
+    }
+
+    pub fn method(&self) -> &str {
+        &self.method
     }
 
     /// Returns the bytes that go out: the headers as given, `Host` and `Content-Length` where they are missing.

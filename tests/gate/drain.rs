@@ -44,7 +44,10 @@ fn what_is_under_way_ends_whole_and_nothing_new_begins() {
 
         let stopped = stop(gate.take_app());
         eventually("nobody new is let in", || async { TcpStream::connect(gate.address).await.is_err() }).await;
-        assert!(idle.is_over().await, "a connection without a request ends at once");
+        idle.send(gate.call("GET", "/healthcheck").bytes()).await;
+        let last = idle.reply("GET").await;
+        assert_eq!((last.status, last.header("connection")), (200, Some("close")), "what was on its way is answered");
+        assert!(idle.is_over().await, "and that was the last");
         assert!(!stopped.is_finished());
 
         busy.send("0123456789").await;
@@ -102,6 +105,52 @@ fn what_does_not_end_in_time_is_cut_off_and_counted() {
         eventually("the call is under way", || async { gate.count("GET", "/v2/images") == 1 }).await;
         assert_eq!(cut(stop(gate.take_app())).await, 1);
         assert!(stuck.is_over().await);
+    });
+}
+
+#[test]
+fn a_connection_without_a_request_ends_with_the_grace() {
+    run(async {
+        let mut gate = Gate::start(|config| {
+            config.server.drain_timeout = Duration::from_hours(1);
+            config.server.connection.drain_grace = Duration::from_millis(50);
+        })
+        .await;
+        let mut idle = Connection::open(gate.address).await;
+        idle.send(gate.call("GET", "/healthcheck").bytes()).await;
+        assert_eq!(idle.reply("GET").await.status, 200);
+        let stopped = stop(gate.take_app());
+        assert!(idle.is_over().await);
+        assert_eq!(cut(stopped).await, 0);
+    });
+}
+
+#[test]
+fn who_waits_to_be_let_in_is_answered_before_the_end() {
+    run(async {
+        let mut gate = Gate::start(|config| {
+            config.server.drain_timeout = Duration::from_secs(30);
+            config.server.workers = 1;
+            config.server.connection.max_connections = 1;
+        })
+        .await;
+        let mut first = Connection::open(gate.address).await;
+        first.send(gate.call("GET", "/healthcheck").bytes()).await;
+        assert_eq!(first.reply("GET").await.status, 200);
+        // there is no room for these: they stand in the kernel's queue
+        let mut waiting = Vec::new();
+        for _ in 0..20 {
+            let mut next = Connection::open(gate.address).await;
+            next.send(gate.call("GET", "/healthcheck").bytes()).await;
+            waiting.push(next);
+        }
+        let stopped = stop(gate.take_app());
+        for mut next in waiting {
+            let reply = next.reply("GET").await;
+            assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
+        }
+        drop(first);
+        assert_eq!(cut(stopped).await, 0);
     });
 }
 

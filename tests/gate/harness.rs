@@ -9,6 +9,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use glance_gate::app::App;
+use glance_gate::app::reload::ReloadError;
+use glance_gate::app::reload::Reloaded;
 use glance_gate::config::Config;
 use glance_gate::demo;
 use glance_gate::demo::glance::Glance;
@@ -71,6 +73,7 @@ pub struct Gate {
     pub address: SocketAddr,
     pub admin_address: SocketAddr,
     app: Option<App>,
+    config: Mutex<Config>,
     refusals: Mutex<HashMap<(String, &'static str), u64>>,
 }
 
@@ -90,7 +93,24 @@ impl Gate {
         let _alone = STARTING.lock().await;
         let app = App::start(&config).expect("the gate starts");
         let (address, admin_address) = (app.address, app.admin_address);
-        Self { keystone, glance, address, admin_address, app: Some(app), refusals: Mutex::default() }
+        let config = Mutex::new(config);
+        Self { keystone, glance, address, admin_address, app: Some(app), config, refusals: Mutex::default() }
+    }
+
+    /// Changes the configuration that the gate was started with, and those changed since, while it runs.
+    pub async fn reload(&self, adjust: impl FnOnce(&mut Config)) -> Result<Reloaded, ReloadError> {
+        let mut config = self.config.lock().expect("no test has failed").clone();
+        adjust(&mut config);
+        let done = self.app.as_ref().expect("the gate runs").reloader().apply(config.clone()).await;
+        if done.is_ok() {
+            *self.config.lock().expect("no test has failed") = config;
+        }
+        done
+    }
+
+    /// Waits until no request uses a configuration but the one of now.
+    pub async fn wait_for_one_generation(&self) {
+        self.wait_for_metric("glance_gate_config_generations_in_use", 1).await;
     }
 
     /// Takes the gate out, for a test that ends it itself.

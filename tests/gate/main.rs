@@ -36,6 +36,9 @@
 //! | `scripted` | an upstream that does what a test tells it |
 //! | `observe` | refusals that are only told |
 //! | `health`, `drain` | what operators and load balancers see; the end |
+//! | `reload`, `reload_memory`, `reload_command` | another configuration while the gate runs: what changes, what is kept, how it is told |
+//! | `restart` | another process takes over |
+//! | `load` | a steady load of which no call may fail |
 //! | `command`, `secrets` | the built binary: its commands and exit codes, and what its log never holds |
 //! | `process` | starting and ending that binary |
 //! | `regressions` | bugs that were there once |
@@ -77,6 +80,7 @@ mod jws;
 mod keystone_faults;
 mod layouts;
 mod limits;
+mod load;
 mod observe;
 mod ownership_cache;
 mod ownership_faults;
@@ -85,7 +89,11 @@ mod permitted;
 mod process;
 mod rates;
 mod regressions;
+mod reload;
+mod reload_command;
+mod reload_memory;
 mod request_ids;
+mod restart;
 mod scene;
 mod scripted;
 mod secrets;

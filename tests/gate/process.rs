@@ -4,6 +4,8 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::net::TcpListener as Listener;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Child;
 use std::process::Command;
@@ -36,20 +38,40 @@ pub struct Ended {
 impl Process {
     /// Starts the binary with these arguments and with no environment but this one.
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_glance-gate"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_glance-gate"));
+        command
             .args(arguments)
             .env_clear()
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary");
+            .stderr(Stdio::piped());
+        Self::spawn(command)
+    }
+
+    /// Starts the binary as systemd does: with listeners at the descriptors 3 and 4.
+    ///
+    /// Descriptors are not inherited but for the first three, so a shell moves these two from its input and its error
+    /// output; and `LISTEN_PID` must be the process' own, which only it knows.
+    pub fn start_activated(
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        main: &Listener,
+        admin: &Listener,
+    ) -> Self {
+        let script = "exec 3<&0 4>&2 0</dev/null 2>&1; LISTEN_PID=$$ LISTEN_FDS=2 exec \"$0\" \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_glance-gate")]).args(arguments).env_clear();
+        command.envs(environment.iter().copied());
+        let copy = |listener: &Listener| OwnedFd::from(listener.try_clone().expect("a descriptor"));
+        command.stdin(copy(main)).stderr(copy(admin));
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary");
         let (out, errors) = (Arc::default(), Arc::default());
-        let readers = vec![
-            read(child.stdout.take().expect("a pipe"), Arc::clone(&out)),
-            read(child.stderr.take().expect("a pipe"), Arc::clone(&errors)),
-        ];
+        let mut readers = vec![read(child.stdout.take().expect("a pipe"), Arc::clone(&out))];
+        readers.extend(child.stderr.take().map(|pipe| read(pipe, Arc::clone(&errors))));
         Self { child: Mutex::new(child), out, errors, readers }
     }
 
@@ -62,21 +84,40 @@ impl Process {
     pub async fn serve(config: &Path, environment: &[(&str, &str)]) -> (Self, SocketAddr, SocketAddr) {
         let _alone = STARTING.lock().await;
         let process = Self::start(&["serve", "--config", &config.display().to_string()], environment);
+        let (main, admin) = process.listens().await;
+        (process, main, admin)
+    }
+
+    /// Waits until both listeners are there; returns their addresses.
+    pub async fn listens(&self) -> (SocketAddr, SocketAddr) {
         eventually("both listeners are there", || async {
-            process.has_ended() || process.listening("main").is_some() && process.listening("admin").is_some()
+            self.has_ended() || self.listening("main").is_some() && self.listening("admin").is_some()
         })
         .await;
-        let address = |listener| process.listening(listener).unwrap_or_else(|| panic!("{:?}", process.errors));
-        let (main, admin) = (address("main"), address("admin"));
-        (process, main, admin)
+        let address = |listener| self.listening(listener).unwrap_or_else(|| panic!("{:?}", self.errors));
+        (address("main"), address("admin"))
+    }
+
+    /// Waits until it has written a line with this message.
+    pub async fn says(&self, message: &str) {
+        let mark = format!("\"message\":\"{message}\"");
+        eventually(message, || async {
+            self.out.lock().expect("no test has failed").iter().any(|line| line.contains(&mark))
+        })
+        .await;
     }
 
     /// Tells it to stop and waits for its end.
     pub async fn terminate(self) -> Ended {
-        let id = self.child.lock().expect("no test has failed").id().to_string();
-        let told = Command::new("kill").args(["-TERM", &id]).status().expect("kill");
-        assert!(told.success());
+        self.signal("TERM");
         self.end().await
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.lock().expect("no test has failed").id().to_string();
+        let told = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill");
+        assert!(told.success());
     }
 
     /// Waits for its end.

@@ -1,0 +1,256 @@
+//! Builds every part of the gate from a configuration; after a reload, with what may be kept of the parts before.
+
+use std::io;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use pingora_limits::inflight::Inflight;
+
+use crate::app::basis;
+use crate::app::basis::Basis;
+use crate::app::basis::Keep;
+use crate::app::basis::Trust;
+use crate::app::per_worker::PerWorker;
+use crate::cache::Bounds;
+use crate::client::json;
+use crate::client::json::JsonClient;
+use crate::client::pool::Pool;
+use crate::config::Config;
+use crate::edge::headers::HeadersLayer;
+use crate::edge::healthcheck::Healthcheck;
+use crate::edge::overload::OverloadLayer;
+use crate::edge::respond::RespondLayer;
+use crate::glance::Ownerships;
+use crate::keystone::SignedTokens;
+use crate::keystone::TokenVerifier;
+use crate::keystone::config::JwsMode;
+use crate::keystone::keys::KeyRing;
+use crate::keystone::online::Keystone;
+use crate::member_update::limit::LimitLayer;
+use crate::member_update::rate::Rates;
+use crate::oidc::Issuers;
+use crate::oidc::access_tokens::AccessTokens;
+use crate::service_token::ServiceTokens;
+use crate::stack;
+use crate::stack::Parts;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::UpstreamLabel;
+use crate::upstream::Forward;
+use crate::upstream::balance;
+use crate::upstream::balance::Balance;
+use crate::vouch::Vouchers;
+
+/// Every part of one configuration, built before a port is bound or a request sees it.
+#[derive(Clone)]
+pub struct Built {
+    basis: Basis,
+    upstream: balance::Config,
+    upstream_trust: Option<Trust>,
+    pools: PerWorker<Pool>,
+    member_limit: LimitLayer,
+    ownerships: Ownerships,
+    rates: Rates,
+    overload: OverloadLayer,
+    /// How many connections each client has; counted on through all configurations.
+    pub clients: Arc<Inflight>,
+    /// What is counted; counted on through all configurations.
+    pub metrics: Metrics,
+    /// The upstreams.
+    pub balance: Balance,
+    /// Who vouches for Keystone's tokens.
+    pub verifier: TokenVerifier,
+    /// Whether the gate ever got a token of its own from that Keystone.
+    pub has_own_token: Arc<AtomicBool>,
+    /// Who vouches for access tokens.
+    pub issuers: Option<AccessTokens>,
+}
+
+impl Built {
+    /// Builds all parts; nothing is bound and nothing is sent yet.
+    ///
+    /// # Errors
+    /// Fails if a key, a certificate or a name of the configuration can not be used.
+    pub fn new(config: &Config) -> io::Result<Self> {
+        let metrics = Metrics::default();
+        Ok(Self {
+            basis: Basis::of(config)?,
+            verifier: verifier(config, &metrics, key_ring(config)?)?,
+            has_own_token: Arc::default(),
+            issuers: issuers(config, &metrics)?,
+            ownerships: Ownerships::new(&config.ownership, metrics.clone()),
+            member_limit: LimitLayer::new(config.member_limit.clone()),
+            rates: Rates::new(config.rates.clone()),
+            overload: OverloadLayer::new(config.overload.clone()),
+            clients: Arc::new(Inflight::new()),
+            pools: pools(config, worker_count(config)),
+            balance: Balance::new(&config.upstream, metrics.clone())?,
+            upstream: config.upstream.clone(),
+            upstream_trust: basis::upstream_trust(config)?,
+            metrics,
+        })
+    }
+
+    /// Builds all parts for another configuration. Counts go on; what is remembered stays if it would be remembered
+    /// under the new configuration too. These parts stay as they are, whatever happens.
+    ///
+    /// # Errors
+    /// As [`Built::new`].
+    pub fn succeed(&self, config: &Config) -> io::Result<Self> {
+        let metrics = &self.metrics;
+        let basis = Basis::of(config)?;
+        let keys = key_ring(config)?;
+        let keep = match (&keys, self.verifier.key_ring()) {
+            (Some(new), Some(old)) if !new.holds_those_of(&old) => Keep::Nothing,
+            _ => self.basis.keeps_keystone(&basis),
+        };
+        let (verifier, has_own_token) = match keep {
+            Keep::All => (self.verifier.clone(), self.has_own_token.clone()),
+            Keep::Verdicts => {
+                let keystone = Keystone::new(&config.keystone, keystone_client(config)?, metrics.clone());
+                let signed = SignedTokens::new(config.keystone.jws, keys);
+                (self.verifier.renewed(keystone, signed), Arc::default())
+            }
+            Keep::Nothing => (verifier(config, metrics, keys)?, Arc::default()),
+        };
+        let keeps_issuers = self.basis.keeps_issuers(&basis);
+        let issuers = if keeps_issuers { self.issuers.clone() } else { issuers(config, metrics)? };
+        let ownerships = if keep != Keep::Nothing && keeps_issuers && self.basis.keeps_owners(&basis) {
+            self.ownerships.clone()
+        } else {
+            self.ownerships.emptied(&config.ownership, metrics.clone())
+        };
+        // what is known of the upstreams' health stays with them: a reload makes no dead one look alive
+        let upstream_trust = basis::upstream_trust(config)?;
+        let is_same = self.upstream == config.upstream
+            && self.upstream_trust == upstream_trust
+            && self.balance.is_still(&config.upstream)?;
+        // the last that can fail: from here on the metrics are touched
+        let (balance, pools) = if is_same {
+            (self.balance.clone(), self.pools.clone())
+        } else {
+            (Balance::new(&config.upstream, metrics.clone())?, pools(config, self.pools.workers()))
+        };
+        Ok(Self {
+            basis,
+            verifier,
+            has_own_token,
+            issuers,
+            ownerships,
+            member_limit: self.member_limit.renewed(config.member_limit.clone()),
+            rates: self.rates.renewed(config.rates.clone()),
+            overload: self.overload.renewed(config.overload.clone()),
+            clients: self.clients.clone(),
+            pools,
+            balance,
+            upstream: config.upstream.clone(),
+            upstream_trust,
+            metrics: self.metrics.clone(),
+        })
+    }
+
+    /// Drops the metrics of upstreams that are no longer there; their health is not looked at any more.
+    pub fn forget_upstreams_of(&self, before: &Self) {
+        for name in before.upstream.servers.iter().filter(|name| !self.upstream.servers.contains(name)) {
+            self.metrics.upstream_healthy.remove(&UpstreamLabel { upstream: name.clone() });
+        }
+    }
+
+    /// Returns how many workers there are.
+    pub fn workers(&self) -> usize {
+        self.pools.workers()
+    }
+
+    /// Builds each worker's stack.
+    pub fn stacks(&self, config: &Config) -> PerWorker<stack::HttpService> {
+        self.pools.map(|pool| self.stack(config, pool.clone()))
+    }
+
+    fn stack(&self, config: &Config, pool: Pool) -> stack::HttpService {
+        stack::build(Parts {
+            forward: Forward::new(self.balance.clone(), pool, self.metrics.clone()),
+            verifier: self.verifier.clone(),
+            ownerships: self.ownerships.clone(),
+            ownership: config.ownership.clone(),
+            profile: config.profile,
+            enforcement: config.enforcement,
+            body: config.body.clone(),
+            vouchers: Vouchers::new(
+                self.verifier.clone(),
+                self.issuers.clone(),
+                &config.keystone.service_type,
+                config.telling,
+                self.rates.clone(),
+            ),
+            mount: config.server.mount.as_str().into(),
+            member_limit: self.member_limit.clone(),
+            service_tokens: ServiceTokens::new(
+                self.verifier.clone(),
+                &config.keystone.service_token_roles,
+                self.rates.clone(),
+            ),
+            rates: self.rates.clone(),
+            overload: self.overload.clone(),
+            headers: HeadersLayer::new(&config.server.trusted_proxies, config.server.connection.max_head_bytes),
+            respond: RespondLayer::new(&config.keystone.www_authenticate_uri),
+            healthcheck: Healthcheck::new(config.server.healthcheck_disable_file.clone(), self.balance.clone()),
+            metrics: self.metrics.clone(),
+        })
+    }
+}
+
+/// Returns how many worker threads a configuration wants; a gate that runs keeps those it has.
+fn worker_count(config: &Config) -> usize {
+    match config.server.workers {
+        0 => thread::available_parallelism().map_or(1, NonZero::get),
+        workers => workers,
+    }
+}
+
+/// Makes each worker's connections to the upstreams.
+fn pools(config: &Config, workers: usize) -> PerWorker<Pool> {
+    PerWorker::new(workers, || Pool::new(config.upstream.connections.clone()))
+}
+
+fn key_ring(config: &Config) -> io::Result<Option<KeyRing>> {
+    match config.keystone.jws {
+        JwsMode::Off => Ok(None),
+        JwsMode::Verify | JwsMode::Offline => KeyRing::open(&config.keystone.jws_public_key_repository).map(Some),
+    }
+}
+
+fn keystone_client(config: &Config) -> io::Result<JsonClient> {
+    let settings = &config.keystone;
+    let limits = json::Limits {
+        connect_timeout: settings.http_connect_timeout,
+        call_timeout: settings.http_request_timeout,
+        answer_bytes: settings.max_answer_bytes,
+        idle_connections: 16,
+    };
+    JsonClient::new(limits, settings.cafile.as_deref())
+}
+
+fn verifier(config: &Config, metrics: &Metrics, keys: Option<KeyRing>) -> io::Result<TokenVerifier> {
+    let settings = &config.keystone;
+    let keystone = Keystone::new(settings, keystone_client(config)?, metrics.clone());
+    Ok(TokenVerifier::new(settings, keystone, SignedTokens::new(settings.jws, keys), metrics.clone()))
+}
+
+/// Builds the issuers, if there are any; their verdicts are remembered as long as Keystone's.
+fn issuers(config: &Config, metrics: &Metrics) -> io::Result<Option<AccessTokens>> {
+    if config.oidc.issuers.is_empty() {
+        return Ok(None);
+    }
+    let settings = &config.keystone;
+    let limits = json::Limits {
+        connect_timeout: settings.http_connect_timeout,
+        call_timeout: settings.http_request_timeout,
+        answer_bytes: config.oidc.max_jwks_bytes,
+        idle_connections: 1,
+    };
+    let client = JsonClient::new(limits, settings.cafile.as_deref())?;
+    let issuers = Issuers::new(&config.oidc, client, metrics.clone())?;
+    let bounds = Bounds { entries: settings.token_cache_entries, negative: settings.negative_cache_time };
+    Ok(Some(AccessTokens::new(issuers, &bounds, settings.token_cache_time, metrics.clone())))
+}

@@ -1,0 +1,166 @@
+//! What is not on a request's way: health checks, key refresh, the operators' listener, the hand-over.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use pingora_limits::inflight::Inflight;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::generation::Current;
+use crate::app::generation::Generation;
+use crate::app::reload::Reloader;
+use crate::keystone::TokenVerifier;
+use crate::keystone::keys::KeyRing;
+use crate::keystone::keys::Refreshed;
+use crate::peer::Peer;
+use crate::server;
+use crate::server::Counts;
+use crate::server::admin::Admin;
+use crate::server::admin::Probe;
+use crate::server::handover::Offer;
+
+/// What the control thread works with.
+pub struct Control {
+    /// The generation in use.
+    pub current: Arc<Current>,
+    /// Who replaces it.
+    pub reloader: Reloader,
+    /// The listeners, for a process that comes after this one.
+    pub offer: Option<Offer>,
+    /// Is cancelled when such a process has taken over.
+    pub replaced: CancellationToken,
+    /// Ends all of it.
+    pub stop: CancellationToken,
+}
+
+/// How long the operators' own requests may take to end.
+const DRAIN: Duration = Duration::from_secs(1);
+/// How often the gate tries to get its own token while Keystone can not be reached.
+const WARM_UP_PAUSE: Duration = Duration::from_secs(2);
+
+impl Control {
+    /// Works until it is told to stop.
+    pub async fn run(self, listeners: Vec<TcpListener>) -> usize {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(keep(self.current.clone()));
+        if let Some(offer) = self.offer {
+            tasks.spawn(hand_over(offer, self.replaced));
+        }
+        let connection = Arc::new(self.current.load().config.server.connection.clone());
+        let admin = admin(self.current, self.reloader, self.stop.clone());
+        // the operators' connections are not the clients': they are not counted, and end with the gate
+        let counts = Counts { connections: Gauge::default(), clients: Arc::new(Inflight::new()) };
+        let serve = |listener| {
+            let admin = admin.clone();
+            let answer = move |peer: Peer, violation, request| admin.clone().answer(peer.address, violation, request);
+            let bounds = || connection.clone();
+            server::serve(listener, bounds, answer, counts.clone(), self.stop.clone(), || DRAIN)
+        };
+        join_all(listeners.into_iter().map(serve)).await;
+        tasks.shutdown().await;
+        0
+    }
+}
+
+/// Makes what the operators' listener tells.
+fn admin(current: Arc<Current>, reloader: Reloader, stop: CancellationToken) -> Admin {
+    let (upstreams, tokens, told) = (current.clone(), current.clone(), current.clone());
+    let probes = vec![
+        Probe {
+            name: "upstream",
+            is_required: true,
+            look: Box::new(move || upstreams.load().built.balance.any_healthy()),
+        },
+        Probe { name: "not draining", is_required: true, look: Box::new(move || !stop.is_cancelled()) },
+        Probe {
+            name: "own keystone token",
+            is_required: false,
+            look: Box::new(move || tokens.load().built.has_own_token.load(Ordering::Relaxed)),
+        },
+    ];
+    let note = move || {
+        let generation = told.load();
+        format!("configuration {}, generation {}", generation.revision, generation.number)
+    };
+    let reload = move || {
+        let reloader = reloader.clone();
+        // a task of its own, or who asks and hangs up could stop it halfway; it ends with this thread
+        let reload = tokio::spawn(async move { reloader.reload().await });
+        async move {
+            match reload.await {
+                Ok(Ok(done)) => {
+                    Ok(format!("reloaded: configuration {}, generation {}", done.revision, done.generation))
+                }
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(error) => Err(error.to_string()),
+            }
+        }
+    };
+    Admin::new(probes, note, move || current.load().built.metrics.encode(), reload)
+}
+
+/// Keeps the generation in use fresh, and lets go of it when another one takes its place.
+async fn keep(current: Arc<Current>) {
+    let mut before: Option<Arc<Generation>> = None;
+    loop {
+        let generation = current.load();
+        if let Some(before) = before {
+            generation.built.forget_upstreams_of(&before.built);
+        }
+        let mut tasks = JoinSet::new();
+        start_tasks(&generation, &mut tasks);
+        current.changed().await;
+        tasks.shutdown().await;
+        before = Some(generation);
+    }
+}
+
+fn start_tasks(generation: &Generation, tasks: &mut JoinSet<()>) {
+    let built = &generation.built;
+    tasks.spawn(built.balance.clone().watch());
+    if !built.has_own_token.load(Ordering::Relaxed) {
+        tasks.spawn(warm_up(built.verifier.clone(), built.has_own_token.clone()));
+    }
+    if let Some(issuers) = &built.issuers {
+        tasks.spawn(issuers.issuers().watch());
+    }
+    if let Some(keys) = built.verifier.key_ring() {
+        tasks.spawn(refresh_keys(keys, generation.config.keystone.jws_key_refresh));
+    }
+}
+
+async fn hand_over(offer: Offer, replaced: CancellationToken) {
+    match offer.given().await {
+        Ok(()) => replaced.cancel(),
+        Err(error) => tracing::error!(%error, "the listeners can not be handed over any more"),
+    }
+}
+
+/// Gets the gate's own token before the first client needs it.
+async fn warm_up(verifier: TokenVerifier, has_own_token: Arc<AtomicBool>) {
+    while let Err(error) = verifier.warm_up().await {
+        tracing::warn!(%error, "no token of the gate's own yet");
+        tokio::time::sleep(WARM_UP_PAUSE).await;
+    }
+    has_own_token.store(true, Ordering::Relaxed);
+    tracing::info!("the gate has its own token");
+}
+
+/// Reads the key directory again and again; a mistake in it leaves the keys as they are.
+async fn refresh_keys(keys: KeyRing, every: Duration) {
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        ticks.tick().await;
+        match keys.refresh() {
+            Ok(Refreshed::Unchanged) => {}
+            Ok(Refreshed::Changed(count)) => tracing::info!(keys = count, "keystone's signing keys changed"),
+            Err(error) => tracing::warn!(%error, "keystone's signing keys can not be read: the old ones stay in use"),
+        }
+    }
+}

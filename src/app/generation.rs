@@ -1,0 +1,164 @@
+//! A generation is what one configuration became. Each request keeps the one it began with.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest;
+use aws_lc_rs::digest::SHA256;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::Notify;
+
+use crate::app::built::Built;
+use crate::app::per_worker::PerWorker;
+use crate::config::Config;
+use crate::server;
+use crate::stack::HttpService;
+
+/// One configuration, with everything that was built from it.
+pub struct Generation {
+    /// The configuration.
+    pub config: Config,
+    /// Its parts.
+    pub built: Built,
+    /// Its number; the first is one.
+    pub number: u64,
+    /// A digest of the configuration, without its secrets.
+    pub revision: String,
+    /// The bounds of a worker's connections.
+    pub connection: Arc<server::Settings>,
+    stacks: PerWorker<Arc<Stack>>,
+}
+
+/// One worker's stack; whoever holds it keeps its generation in use. Two of them share no cache line: each worker
+/// counts on its own for every request.
+#[repr(align(128))]
+pub struct Stack {
+    /// The way of a request.
+    pub service: HttpService,
+    _in_use: Arc<InUse>,
+}
+
+/// Counts a generation while anybody uses it.
+struct InUse(Gauge);
+
+/// The generation that new requests begin with.
+pub struct Current {
+    generation: ArcSwap<Generation>,
+    changed: Notify,
+}
+
+impl Generation {
+    /// Puts the first generation together.
+    pub fn first(config: Config, built: Built) -> Self {
+        Self::numbered(1, config, built)
+    }
+
+    /// Puts the next generation together.
+    #[must_use]
+    pub fn next(&self, config: Config, built: Built) -> Self {
+        Self::numbered(self.number + 1, config, built)
+    }
+
+    fn numbered(number: u64, config: Config, built: Built) -> Self {
+        let in_use = Arc::new(InUse::new(&built.metrics.life.generations_in_use));
+        let stacks = built.stacks(&config);
+        let stacks = stacks.map(|service| Arc::new(Stack { service: service.clone(), _in_use: in_use.clone() }));
+        let mut connection = config.server.connection.clone();
+        connection.max_connections = connection.max_connections.div_ceil(stacks.workers());
+        let revision = revision(&config);
+        Self { config, built, number, revision, connection: Arc::new(connection), stacks }
+    }
+
+    /// Tells the operators which one is in use.
+    pub fn tell(&self) {
+        self.built.metrics.life.uses(self.number, &self.revision);
+    }
+}
+
+/// Returns a short digest of a configuration. Secrets are not in it: one could try passwords against it.
+fn revision(config: &Config) -> String {
+    let digest = digest::digest(&SHA256, format!("{config:?}").as_bytes());
+    digest.as_ref().iter().take(6).fold(String::new(), |mut text, byte| {
+        // writing to a string can not fail
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+impl Current {
+    /// Begins with a generation.
+    pub fn new(generation: Generation) -> Self {
+        generation.tell();
+        Self { generation: ArcSwap::from_pointee(generation), changed: Notify::new() }
+    }
+
+    /// Returns the generation in use.
+    pub fn load(&self) -> Arc<Generation> {
+        self.generation.load_full()
+    }
+
+    /// Returns a worker's stack for one request: the one step that every request takes to find its generation.
+    pub fn stack(&self, worker: usize) -> Arc<Stack> {
+        self.generation.load().stacks.of(worker).clone()
+    }
+
+    /// Returns the bounds of a worker's connections.
+    pub fn connection(&self) -> Arc<server::Settings> {
+        self.generation.load().connection.clone()
+    }
+
+    /// Returns how long a drain may take.
+    pub fn drain_timeout(&self) -> Duration {
+        self.generation.load().config.server.drain_timeout
+    }
+
+    /// Lets new requests begin with another generation, in all workers at once.
+    pub fn replace(&self, generation: Generation) {
+        generation.tell();
+        self.generation.store(Arc::new(generation));
+        self.changed.notify_one();
+    }
+
+    /// Waits until there is another generation. For one waiter.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+impl InUse {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::revision;
+    use crate::config::Config;
+    use crate::keystone::config::Credentials;
+    use crate::secret::Secret;
+
+    #[test]
+    fn a_revision_tells_configurations_apart_and_no_secret() {
+        let first = Config::default();
+        let mut other = first.clone();
+        other.server.workers = 7;
+        assert_eq!(revision(&first), revision(&first.clone()));
+        assert_ne!(revision(&first), revision(&other));
+        assert_eq!(revision(&first).len(), 12);
+        let mut secret = first.clone();
+        if let Credentials::Password { password, .. } = &mut secret.keystone.credentials {
+            *password = Secret::new("another".into());
+        }
+        assert_eq!(revision(&first), revision(&secret));
+    }
+}
