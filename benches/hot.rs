@@ -49,6 +49,8 @@ use glance_gate::openstack::token::UnverifiedToken;
 use glance_gate::peer::Peer;
 use glance_gate::refusal::Refusal;
 use glance_gate::server::h1;
+use glance_gate::telemetry::json::JsonLines;
+use glance_gate::telemetry::lines::Lines;
 use glance_gate::telemetry::metrics::Metrics;
 use glance_gate::telemetry::metrics::RequestLabels;
 use http::HeaderMap;
@@ -64,6 +66,7 @@ use jsonwebtoken::Header;
 use serde_json::json;
 use tower::Layer;
 use tower::Service;
+use tracing_subscriber::layer::SubscriberExt;
 use uuid::Uuid;
 
 const MEMBER_PATH: &str = "/v2/images/4fd15022-227a-4f08-b1ad-bc1737e4e2e9/members/0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e";
@@ -163,14 +166,8 @@ fn refusal(bencher: Bencher, accept: &'static str) {
 /// One line as `serve` writes it, but to nowhere.
 #[divan::bench]
 fn access_log_line(bencher: Bencher) {
-    let lines = tracing_subscriber::fmt()
-        .with_writer(io::sink)
-        .with_target(false)
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_span_list(false)
-        .finish();
+    let (lines, _writing) = Lines::start(io::sink()).expect("a thread");
+    let lines = tracing_subscriber::registry().with(JsonLines::new(lines));
     let account = account();
     let outcome = Outcome { status: StatusCode::OK, bytes: 250, whole: true, took: Duration::from_micros(321) };
     tracing::subscriber::with_default(lines, || {

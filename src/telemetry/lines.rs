@@ -92,11 +92,7 @@ impl Lines {
     /// Writes until it is to end.
     fn write_all(&self, mut out: impl Write) {
         let mut bytes = Vec::new();
-        loop {
-            let lost = match self.next(&mut bytes) {
-                Some(lost) => lost,
-                None => break,
-            };
+        while let Some(lost) = self.next(&mut bytes) {
             // who reads the log may have gone; the gate goes on
             let _ = out.write_all(&bytes);
             if lost > 0 {
@@ -195,8 +191,8 @@ mod tests {
     fn what_finds_no_room_is_counted() {
         let kept = Kept::default();
         // nothing is written while the lock of the writer is held
-        let held = kept.clone();
-        let hold = held.0.lock().expect("no panic");
+        let out = kept.clone();
+        let hold = out.0.lock().expect("no panic");
         let (lines, writing) = Lines::start(kept.clone()).expect("a thread");
         let line = vec![b'\n'; MAX_PENDING / 4];
         for _ in 0..12 {

@@ -9,9 +9,6 @@ use tracing::Metadata;
 use tracing::Subscriber;
 use tracing::callsite;
 use tracing::subscriber::Interest;
-use tracing_appender::non_blocking;
-use tracing_appender::non_blocking::NonBlockingBuilder;
-use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
@@ -19,6 +16,10 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::telemetry::json::JsonLines;
+use crate::telemetry::lines::Lines;
+use crate::telemetry::lines::Writing;
 
 /// How log lines look and which are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,9 +39,6 @@ pub enum Format {
     Text,
 }
 
-/// How many lines may wait for the writer; more are dropped rather than let a request wait for a full pipe.
-const BUFFERED_LINES: usize = 65_536;
-
 impl Default for Config {
     fn default() -> Self {
         Self { format: Format::Json, level: Level::INFO }
@@ -51,21 +49,19 @@ impl Default for Config {
 ///
 /// # Errors
 /// Fails if logging was started before in this process.
-pub fn start(config: &Config) -> io::Result<WorkerGuard> {
-    let (writer, guard): (non_blocking::NonBlocking, _) =
-        NonBlockingBuilder::default().buffered_lines_limit(BUFFERED_LINES).lossy(true).finish(io::stdout());
-    let lines = fmt::layer().with_writer(writer).with_target(false);
+pub fn start(config: &Config) -> io::Result<Writing> {
+    let (lines, writing) = Lines::start(io::stdout())?;
     set_level(config.level);
     let registry = registry().with(Threshold);
     let started = match config.format {
-        Format::Json => {
-            let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
-            registry.with(lines).try_init()
+        Format::Json => registry.with(JsonLines::new(lines)).try_init(),
+        Format::Text => {
+            let written = fmt::layer().with_writer(move || lines.clone()).with_target(false).with_ansi(false);
+            registry.with(written).try_init()
         }
-        Format::Text => registry.with(lines.with_ansi(false)).try_init(),
     };
     started.map_err(io::Error::other)?;
-    Ok(guard)
+    Ok(writing)
 }
 
 /// Writes events of this level and above from now on, in the whole process.
