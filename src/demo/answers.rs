@@ -89,11 +89,11 @@ pub enum Outcome {
     Silence,
 }
 
-/// Returns what the fault means; `Slow` has been waited for by the time it is asked.
+/// Returns what the fault means; `Slow` and `Queue` have been waited for by the time it is asked.
 #[must_use]
 pub fn outcome(fault: Fault) -> Outcome {
     match fault {
-        Fault::None | Fault::Slow(_) => Outcome::Proper,
+        Fault::None | Fault::Slow(_) | Fault::Queue(..) => Outcome::Proper,
         Fault::Status(code) => {
             let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let text = format!("{status}\n\nThe stand-in was told to answer so.\n\n   ");

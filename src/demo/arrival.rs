@@ -67,8 +67,12 @@ impl Door {
         let (head, body) = request.into_parts();
         let ticket = self.recorder.head(&head);
         let fault = self.faults.fault(&head.uri.to_string());
+        let _here = self.recorder.enter();
         if let Fault::Slow(time) = fault {
             tokio::time::sleep(time).await;
+        }
+        if let Fault::Queue(_, work) = fault {
+            self.faults.queue(work).await;
         }
         let mut arrived = Arrived { head, body, ticket };
         match outcome(fault) {

@@ -1,8 +1,11 @@
 //! The ways a stand-in can be told to misbehave, and the switch that tells it.
 
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 /// A way to misbehave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub enum Fault {
     ConflictingLength,
     /// Answers properly, but only after this time.
     Slow(Duration),
+    /// Answers properly, but works on so many at once, so long on each; the others queue until the fault ends.
+    Queue(usize, Duration),
 }
 
 /// A fault that can only be done on the connection itself.
@@ -93,6 +98,8 @@ struct Order {
     /// Only to targets that contain this.
     substring: String,
     fault: Fault,
+    /// Who works in a queue.
+    places: Option<Arc<Semaphore>>,
 }
 
 /// Holds the fault a stand-in is told to show.
@@ -109,8 +116,26 @@ impl FaultSwitch {
 
     /// Shows this fault on requests whose target contains the substring, and on no others.
     pub fn set_on(&self, substring: &str, fault: Fault) {
-        let order = Order { substring: substring.to_owned(), fault };
-        *self.order.lock().unwrap_or_else(PoisonError::into_inner) = order;
+        let mut places = None;
+        if let Fault::Queue(count, _) = fault {
+            places = Some(Arc::new(Semaphore::new(count)));
+        }
+        let order = Order { substring: substring.to_owned(), fault, places };
+        let before = std::mem::replace(&mut *self.order.lock().unwrap_or_else(PoisonError::into_inner), order);
+        // who still queues is let through
+        if let Some(places) = before.places {
+            places.close();
+        }
+    }
+
+    /// Waits for a place to work, and works.
+    pub async fn queue(&self, work: Duration) {
+        let places = self.order.lock().unwrap_or_else(PoisonError::into_inner).places.clone();
+        if let Some(places) = places
+            && let Ok(_place) = places.acquire().await
+        {
+            tokio::time::sleep(work).await;
+        }
     }
 
     /// Returns the fault that a request for this target meets.

@@ -177,6 +177,12 @@ impl Glance {
         self.state.door.recorder.count(condition)
     }
 
+    /// Returns how many requests waited for their answers at once at most, since it was last asked.
+    #[must_use]
+    pub fn crowd(&self) -> usize {
+        self.state.door.recorder.crowd()
+    }
+
     /// Forgets the requests seen.
     pub fn clear(&self) {
         self.state.door.recorder.clear();

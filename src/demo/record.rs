@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 
 use http::request::Parts;
 
@@ -67,6 +69,18 @@ struct Pages {
 #[derive(Debug, Default)]
 pub struct Recorder {
     pages: Mutex<Pages>,
+    here: AtomicUsize,
+    crowd: AtomicUsize,
+}
+
+/// A request that waits for its answer to begin.
+#[derive(Debug)]
+pub struct Here<'a>(&'a AtomicUsize);
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Recorder {
@@ -113,6 +127,18 @@ impl Recorder {
     /// Returns how many of the requests kept satisfy the condition.
     pub fn count(&self, condition: impl Fn(&Seen) -> bool) -> usize {
         self.pages().seen.iter().filter(|seen| condition(seen)).count()
+    }
+
+    /// Counts a request until its answer begins.
+    pub fn enter(&self) -> Here<'_> {
+        let here = self.here.fetch_add(1, Ordering::Relaxed) + 1;
+        self.crowd.fetch_max(here, Ordering::Relaxed);
+        Here(&self.here)
+    }
+
+    /// Returns how many requests waited at once at most, since it was last asked.
+    pub fn crowd(&self) -> usize {
+        self.crowd.swap(0, Ordering::Relaxed)
     }
 
     /// Forgets every request.
