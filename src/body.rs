@@ -1,5 +1,8 @@
 //! The body of a request or an answer: nothing, some bytes, or a stream that nobody reads.
 
+pub mod incoming;
+pub mod lease;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -9,16 +12,16 @@ use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 use std::task::Waker;
-use std::task::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body as HttpBody;
 use http_body::Frame;
 use http_body::SizeHint;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio::time::Sleep;
+
+use crate::body::lease::Lease;
 
 /// A body in one of three forms, without boxing.
 #[derive(Debug, Default)]
@@ -67,6 +70,7 @@ pub struct Stream {
     silence: Option<Pin<Box<Sleep>>>,
     progress: Option<Progress>,
     on_end: Option<OnEnd>,
+    lease: Option<Lease>,
 }
 
 /// What is done once a stream has ended well.
@@ -107,7 +111,15 @@ impl Body {
             silence: None,
             progress: None,
             on_end: None,
+            lease: None,
         })
+    }
+
+    /// Holds the place until the last byte has passed, or the body is given up.
+    pub fn hold(&mut self, lease: Lease) {
+        if let Self::Stream(stream) = self {
+            stream.lease = Some(lease);
+        }
     }
 
     /// Reads past what is there, without waiting; tells whether that was the whole body.
@@ -185,28 +197,10 @@ impl Stream {
     }
 
     fn ended(&mut self) {
+        self.lease = None;
         if let Some(on_end) = self.on_end.take() {
             on_end();
         }
-    }
-}
-
-impl Source for Incoming {
-    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, SourceError>>> {
-        match ready!(Pin::new(self).poll_frame(context)) {
-            // trailers say nothing to an image store, and are one more way to smuggle a header
-            Some(Ok(frame)) => Poll::Ready(frame.into_data().ok().map(Ok)),
-            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
-            None => Poll::Ready(None),
-        }
-    }
-
-    fn is_end(&self) -> bool {
-        self.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        HttpBody::size_hint(self)
     }
 }
 

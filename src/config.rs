@@ -1,5 +1,6 @@
 //! One configuration: a section a component, all defaults, all mistakes at once.
 
+pub mod balance_section;
 pub mod keystone_section;
 pub mod load;
 pub mod mistake;

@@ -36,6 +36,7 @@ use crate::openstack::image::ImageOwnership;
 use crate::openstack::request_id::RequestId;
 use crate::openstack::token::TokenDigest;
 use crate::peer::Peer;
+use crate::refusal::Refusal;
 use crate::secret::Secret;
 use crate::telemetry::metrics::Metrics;
 
@@ -95,6 +96,8 @@ pub enum LookupError {
     TokenRefused,
     /// Glance was not asked, because it had to be asked too often for the sake of this client.
     TooManyQuestions,
+    /// Glance was not asked, because it has too much to do; the refusal says of what.
+    TooBusy(Refusal),
     /// Glance could not be asked: nothing is known.
     Unavailable(String),
 }
@@ -246,11 +249,8 @@ where
         request.headers_mut().extend(credential.expose().clone());
         let (head, body) = request.into_parts();
         let account = Box::new(Account::new(asked.request_id, Peer::plain(asked.peer), &head));
-        let answer = self.glance.clone().oneshot(Call { head, body, account }).await.map_err(|refused| {
-            LookupError::Unavailable(
-                refused.call.account.cause.unwrap_or("glance cannot be reached".into()).into_owned(),
-            )
-        })?;
+        let answer = self.glance.clone().oneshot(Call { head, body, account }).await;
+        let answer = answer.map_err(|refused| LookupError::of(*refused))?;
         let ownership = answer::read(answer.response, self.config.max_answer_bytes).await?;
         Ok(Known { ownership, since, remember: with_jitter(self.config.cache_time) })
     }
@@ -278,11 +278,21 @@ impl CacheAnswer for Known {
     }
 }
 
+impl LookupError {
+    /// Says why the question did not get through.
+    fn of(refused: Refused) -> Self {
+        if refused.refusal.is_crowd() {
+            return Self::TooBusy(refused.refusal);
+        }
+        Self::Unavailable(refused.call.account.cause.unwrap_or("glance cannot be reached".into()).into_owned())
+    }
+}
+
 impl Failure for LookupError {
     fn is_final(&self) -> bool {
         match self {
             Self::Absent => true,
-            Self::TokenRefused | Self::TooManyQuestions | Self::Unavailable(_) => false,
+            Self::TokenRefused | Self::TooManyQuestions | Self::TooBusy(_) | Self::Unavailable(_) => false,
         }
     }
 }

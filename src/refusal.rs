@@ -132,6 +132,10 @@ refusals! {
     MemberUpdateTooSlow = GATEWAY_TIMEOUT, "member_update_too_slow", "The image service did not answer in time.";
     /// The client, or its project, asks too often.
     RateLimited = TOO_MANY_REQUESTS, "rate_limited", "Too many requests. Try again later.";
+    /// Every upstream that may have the request has as many as it takes.
+    UpstreamBusy = SERVICE_UNAVAILABLE, "upstream_busy", "The image service is overloaded. Try again later.";
+    /// The image service answers ever later, so no more is sent to it than it can do.
+    LoadShed = SERVICE_UNAVAILABLE, "load_shed", "The image service is overloaded. Try again later.";
     /// Too much is going on at once.
     Overloaded = SERVICE_UNAVAILABLE, "overloaded", "The image service is overloaded. Try again later.";
     /// A bug in the gate; the request is denied.
@@ -147,9 +151,16 @@ impl Refusal {
                 | Self::IssuerUnavailable
                 | Self::OwnershipUnavailable
                 | Self::UpstreamUnavailable
+                | Self::UpstreamBusy
+                | Self::LoadShed
                 | Self::RateLimited
                 | Self::Overloaded
         )
+    }
+
+    /// Tells whether the image store has too much to do: no decision about the call, and no reason to send it.
+    pub fn is_crowd(self) -> bool {
+        matches!(self, Self::UpstreamBusy | Self::LoadShed)
     }
 
     /// Tells whether the connection must end: nobody knows where the next request would start.

@@ -97,7 +97,9 @@ pub struct HttpService {
 /// Puts the way together.
 pub fn build(parts: Parts) -> HttpService {
     // the end of all branches: the request to Glance
-    let forward = parts.forward;
+    let forward = ServiceBuilder::new()
+        .layer(parts.forward.shed()) // what waits for Glance is bounded by how fast it answers
+        .service(parts.forward);
 
     let lookup = OwnershipLookup::new(parts.ownership, parts.ownerships.clone(), forward.clone());
 

@@ -1,11 +1,22 @@
 //! The end of the way: the request goes to an image store, the answer streams back.
 
+pub mod adaptive;
 pub mod balance;
+pub mod breaker;
+pub mod candidate;
+pub mod chosen;
 pub mod health;
+pub mod outcome;
+pub mod retry;
+pub mod rules;
+pub mod select;
+pub mod shed;
+pub mod waiting;
 
 use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 
@@ -28,54 +39,87 @@ use crate::client::pool::Pool;
 use crate::client::pool::PoolError;
 use crate::openstack::request_id::X_OPENSTACK_REQUEST_ID;
 use crate::refusal::Refusal;
-use crate::telemetry::metrics::Metrics;
 use crate::upstream::balance::Balance;
+use crate::upstream::chosen::Choice;
+use crate::upstream::chosen::Tried;
+use crate::upstream::outcome::Outcome;
+use crate::upstream::retry::Repeatable;
+use crate::upstream::shed::ShedLayer;
 
-/// Sends each call to one of the upstreams through the worker's own connections.
+/// Sends each call to one of the upstreams through the worker's own connections; cloning shares them.
 #[derive(Clone, Debug)]
 pub struct Forward {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     balance: Balance,
     pool: Pool,
-    metrics: Metrics,
 }
 
 impl Forward {
     /// Joins the choice of the upstream with the worker's connections.
-    pub fn new(balance: Balance, pool: Pool, metrics: Metrics) -> Self {
-        Self { balance, pool, metrics }
+    pub fn new(balance: Balance, pool: Pool) -> Self {
+        Self { shared: Arc::new(Shared { balance, pool }) }
     }
 
-    async fn send(self, call: Call) -> Result<Answer, Box<Refused>> {
+    /// Returns the layer that sheds load before it comes here.
+    pub fn shed(&self) -> ShedLayer {
+        self.shared.balance.shed()
+    }
+}
+
+impl Shared {
+    async fn send(self: Arc<Self>, call: Call) -> Result<Answer, Box<Refused>> {
         let (mut request, mut account) = call.into_request();
         prepare(&mut request, &account);
-        let mut tried = Vec::new();
-        let mut refused: Cow<'static, str> = "no upstream".into();
-        while let Some(upstream) = self.balance.choose(&tried) {
-            tried.push(upstream.clone());
-            name_host(&mut request, upstream.authority());
-            let error = match self.pool.send(&upstream, request).await {
+        let key = self.balance.key(request.uri().path());
+        let repeatable = Repeatable::of(&request);
+        let mut tried = Tried::default();
+        // what to say when nobody is left
+        let mut refused = (Refusal::UpstreamUnavailable, Cow::Borrowed("no upstream is in use"));
+        loop {
+            let mut chosen = match self.balance.choose(key, repeatable, &mut tried) {
+                Choice::One(chosen) => chosen,
+                Choice::Full => {
+                    let (head, body) = request.into_parts();
+                    let cause = Cow::Borrowed("every upstream in use has upstream.max_in_flight requests");
+                    return Err(Call { head, body, account }.refuse(Refusal::UpstreamBusy, cause));
+                }
+                Choice::None => return Err(Call::spent(account).refuse(refused.0, refused.1)),
+            };
+            let (label, endpoint) = (chosen.label(), chosen.endpoint());
+            name_host(&mut request, endpoint.authority());
+            let spare = chosen.spare(&request, repeatable);
+            chosen.sends(&request);
+            let error = match self.pool.send(endpoint, request).await {
                 Ok(mut response) => {
                     hop_by_hop::strip(response.headers_mut());
-                    self.metrics.neighbour(upstream.name(), "ok");
+                    chosen.answered(&mut response);
                     account.upstream_status = Some(response.status());
                     return Ok(Answer { response, account });
                 }
                 Err(error) => error,
             };
-            self.metrics.neighbour(upstream.name(), outcome(&error));
-            match error {
+            chosen.failed(Outcome::from(&error));
+            refused = (refusal(&error), Cow::Owned(format!("{label}: {error}")));
+            request = match (error, spare) {
                 // nothing was sent, so the next upstream may have it
-                PoolError::Unreachable(cause, unsent) => {
-                    refused = format!("{} cannot be connected to: {cause}", upstream.name()).into();
-                    request = *unsent;
+                (PoolError::Unreachable(_, unsent) | PoolError::Full(unsent), _) => {
+                    self.balance.unsent();
+                    *unsent
                 }
-                error => {
-                    return Err(Call::spent(account)
-                        .refuse(refusal(&error), Cow::Owned(format!("{}: {error}", upstream.name()))));
+                // it changes nothing, so that it does no harm if it arrived
+                (PoolError::Unanswered(_, whole), None)
+                    if repeatable == Repeatable::Yes && self.balance.grants_repetition(tried) =>
+                {
+                    *whole
                 }
-            }
+                (_, Some(spare)) if self.balance.grants_repetition(tried) => spare,
+                _ => return Err(Call::spent(account).refuse(refused.0, refused.1)),
+            };
         }
-        Err(Call::spent(account).refuse(Refusal::UpstreamUnavailable, refused))
     }
 }
 
@@ -89,7 +133,7 @@ impl Service<Call> for Forward {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        Box::pin(self.clone().send(call))
+        Box::pin(self.shared.clone().send(call))
     }
 }
 
@@ -116,19 +160,12 @@ fn name_host(request: &mut Request<Body>, authority: &str) {
     }
 }
 
-fn outcome(error: &PoolError) -> &'static str {
-    match error {
-        PoolError::Unreachable(..) => "unreachable",
-        PoolError::Broken(_) => "broken",
-        PoolError::Garbled(_) => "garbled",
-        PoolError::ClientBody(_) => "client_aborted",
-        PoolError::TimedOut => "timed_out",
-    }
-}
-
 fn refusal(error: &PoolError) -> Refusal {
     match error {
-        PoolError::Unreachable(..) | PoolError::Broken(_) | PoolError::TimedOut => Refusal::UpstreamUnavailable,
+        PoolError::Unreachable(..) | PoolError::Unanswered(..) | PoolError::Broken(_) | PoolError::TimedOut => {
+            Refusal::UpstreamUnavailable
+        }
+        PoolError::Full(_) => Refusal::UpstreamBusy,
         PoolError::Garbled(_) => Refusal::UpstreamGarbled,
         PoolError::ClientBody(_) => Refusal::BodyBroken,
     }

@@ -36,7 +36,6 @@ use crate::service_token::ServiceTokens;
 use crate::stack;
 use crate::stack::Parts;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::metrics::UpstreamLabel;
 use crate::upstream::Forward;
 use crate::upstream::balance;
 use crate::upstream::balance::Balance;
@@ -85,7 +84,7 @@ impl Built {
             overload: OverloadLayer::new(config.overload.clone()),
             clients: Arc::new(Inflight::new()),
             pools: pools(config, worker_count(config)),
-            balance: Balance::new(&config.upstream, metrics.clone())?,
+            balance: Balance::new(&config.upstream, &metrics)?,
             upstream: config.upstream.clone(),
             upstream_trust: basis::upstream_trust(config)?,
             metrics,
@@ -130,7 +129,7 @@ impl Built {
         let (balance, pools) = if is_same {
             (self.balance.clone(), self.pools.clone())
         } else {
-            (Balance::new(&config.upstream, metrics.clone())?, pools(config, self.pools.workers()))
+            (Balance::new(&config.upstream, metrics)?, pools(config, self.pools.workers()))
         };
         Ok(Self {
             basis,
@@ -152,8 +151,8 @@ impl Built {
 
     /// Drops the metrics of upstreams that are no longer there; their health is not looked at any more.
     pub fn forget_upstreams_of(&self, before: &Self) {
-        for name in before.upstream.servers.iter().filter(|name| !self.upstream.servers.contains(name)) {
-            self.metrics.upstream_healthy.remove(&UpstreamLabel { upstream: name.clone() });
+        for label in before.balance.labels().filter(|label| self.balance.labels().all(|kept| kept != *label)) {
+            self.metrics.forget_upstream(label);
         }
     }
 
@@ -169,7 +168,7 @@ impl Built {
 
     fn stack(&self, config: &Config, pool: Pool) -> stack::HttpService {
         stack::build(Parts {
-            forward: Forward::new(self.balance.clone(), pool, self.metrics.clone()),
+            forward: Forward::new(self.balance.clone(), pool),
             verifier: self.verifier.clone(),
             ownerships: self.ownerships.clone(),
             ownership: config.ownership.clone(),

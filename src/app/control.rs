@@ -70,12 +70,17 @@ impl Control {
 
 /// Makes what the operators' listener tells.
 fn admin(current: Arc<Current>, reloader: Reloader, stop: CancellationToken) -> Admin {
-    let (upstreams, tokens, told) = (current.clone(), current.clone(), current.clone());
+    let (upstreams, all, tokens, told) = (current.clone(), current.clone(), current.clone(), current.clone());
     let probes = vec![
         Probe {
             name: "upstream",
             is_required: true,
             look: Box::new(move || upstreams.load().built.balance.any_healthy()),
+        },
+        Probe {
+            name: "all upstreams in use",
+            is_required: false,
+            look: Box::new(move || all.load().built.balance.all_in_use()),
         },
         Probe { name: "not draining", is_required: true, look: Box::new(move || !stop.is_cancelled()) },
         Probe {

@@ -8,13 +8,16 @@ use std::net::SocketAddr;
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 use percent_encoding::percent_decode_str;
+use prometheus_client::metrics::gauge::Gauge;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio_rustls::TlsConnector;
 
+use crate::body::lease::Lease;
 use crate::client::stream::Stream;
 use crate::client::transport::Protocol;
 use crate::client::transport::Transport;
@@ -33,6 +36,7 @@ struct Shared {
     address: Address,
     security: Security,
     protocol: Protocol,
+    connections: OnceLock<Gauge>,
 }
 
 /// Where to connect to.
@@ -42,6 +46,15 @@ pub enum Address {
     Tcp(SocketAddr),
     /// A socket in the file system.
     Unix(PathBuf),
+}
+
+/// Whether a connection counts among those of its endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// It does, and there may be so many in all workers; zero is no bound.
+    UpTo(usize),
+    /// It does not, because it is the gate's own.
+    Uncounted,
 }
 
 /// Whether the connection is encrypted.
@@ -69,6 +82,8 @@ pub struct Connected {
     pub stream: Stream,
     /// What is spoken.
     pub protocol: Protocol,
+    /// Its place among the endpoint's connections, to be held as long as it lives.
+    pub place: Option<Lease>,
 }
 
 impl Server {
@@ -107,6 +122,7 @@ impl Endpoint {
                 address,
                 security,
                 protocol: transport.protocol(),
+                connections: OnceLock::new(),
             }),
         };
         match server {
@@ -126,28 +142,42 @@ impl Endpoint {
         }
     }
 
+    /// Counts its connections in this gauge. The first one stays.
+    pub fn counts_in(&self, connections: Gauge) {
+        let _ = self.shared.connections.set(connections);
+    }
+
+    /// Returns the count of its connections, in all workers.
+    pub fn connections(&self) -> &Gauge {
+        self.shared.connections.get_or_init(Gauge::default)
+    }
+
     /// Connects, and secures the connection.
     ///
     /// # Errors
-    /// Fails if nobody is there, or somebody who can not be trusted.
-    pub async fn connect(&self) -> io::Result<Connected> {
+    /// Fails if nobody is there, or somebody who can not be trusted; with `QuotaExceeded` if there are enough.
+    pub async fn connect(&self, room: Room) -> io::Result<Connected> {
+        let place = match room {
+            Room::Uncounted => None,
+            Room::UpTo(max) => Some(Lease::take(self.connections(), max).ok_or(io::ErrorKind::QuotaExceeded)?),
+        };
         let protocol = self.shared.protocol;
         let stream = match &self.shared.address {
             Address::Tcp(address) => TcpStream::connect(address).await?,
             Address::Unix(path) => {
-                return Ok(Connected { stream: Stream::Unix(UnixStream::connect(path).await?), protocol });
+                return Ok(Connected { stream: Stream::Unix(UnixStream::connect(path).await?), protocol, place });
             }
         };
         stream.set_nodelay(true)?;
         let Security::Tls(connector, name) = &self.shared.security else {
-            return Ok(Connected { stream: Stream::Tcp(stream), protocol });
+            return Ok(Connected { stream: Stream::Tcp(stream), protocol, place });
         };
         let stream = connector.connect(name.clone(), stream).await?;
         let protocol = match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => Protocol::Http2,
             Some(_) | None => Protocol::Http1,
         };
-        Ok(Connected { stream: Stream::Tls(Box::new(stream)), protocol })
+        Ok(Connected { stream: Stream::Tls(Box::new(stream)), protocol, place })
     }
 
     /// Returns what the operator calls the upstream.

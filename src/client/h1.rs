@@ -23,6 +23,7 @@ use tokio_util::io::poll_read_buf;
 use crate::body::Body;
 use crate::body::BodyError;
 use crate::body::Sender;
+use crate::body::lease::Lease;
 use crate::client::deadline::Deadline;
 use crate::client::h1::answer::AnswerBody;
 use crate::client::h1::answer::GiveBack;
@@ -42,6 +43,8 @@ pub struct Connection {
     read: BytesMut,
     buffer: Vec<u8>,
     deadline: Deadline,
+    /// Free again when the connection ends.
+    _place: Option<Lease>,
 }
 
 /// How long an exchange may stand still.
@@ -82,7 +85,13 @@ const KEPT_BYTES: usize = 8192;
 impl Connection {
     /// Takes a stream that nothing was sent on.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, read: BytesMut::new(), buffer: Vec::new(), deadline: Deadline::default() }
+        Self { stream, read: BytesMut::new(), buffer: Vec::new(), deadline: Deadline::default(), _place: None }
+    }
+
+    /// Holds a place among the endpoint's connections while it lives.
+    #[must_use]
+    pub fn holds(self, place: Option<Lease>) -> Self {
+        Self { _place: place, ..self }
     }
 
     /// Tells whether the other side has closed or sent what nobody asked for, as far as it is known without asking.

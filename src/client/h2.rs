@@ -35,10 +35,10 @@ use crate::body::Body;
 use crate::body::BodyError;
 use crate::body::Progress;
 use crate::body::Sender;
+use crate::client::endpoint::Connected;
 use crate::client::endpoint::Endpoint;
 use crate::client::h1::Failure;
 use crate::client::h1::Timeouts;
-use crate::client::stream::Stream;
 
 /// A connection's sending side; cloning shares it.
 #[derive(Clone)]
@@ -126,7 +126,8 @@ impl Link {
     ///
     /// # Errors
     /// Fails if the stream does.
-    pub async fn open(stream: Stream) -> io::Result<Self> {
+    pub async fn open(connected: Connected) -> io::Result<Self> {
+        let Connected { stream, place, .. } = connected;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -142,6 +143,7 @@ impl Link {
             .map_err(io::Error::other)?;
         // the task lives as long as the connection, which ends with the pool or the worker's runtime
         tokio::spawn(async move {
+            let _place = place;
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "upstream connection ended");
             }

@@ -13,6 +13,7 @@ use crate::body::Body;
 use crate::body::SourceError;
 use crate::client::endpoint::Connected;
 use crate::client::endpoint::Endpoint;
+use crate::client::endpoint::Room;
 use crate::client::h1::Connection;
 use crate::client::h1::Failure;
 use crate::client::h1::Timeouts;
@@ -21,7 +22,6 @@ use crate::client::h2::Lane;
 use crate::client::h2::Link;
 use crate::client::h2::Links;
 use crate::client::idle::IdleConnections;
-use crate::client::stream::Stream;
 use crate::client::transport::Protocol;
 
 /// The bounds of a worker's pool.
@@ -37,6 +37,8 @@ pub struct Limits {
     pub idle_connections: usize,
     /// How long an idle connection is kept.
     pub keepalive_timeout: Duration,
+    /// How many connections each upstream may have, idle ones among them.
+    pub max_connections: Room,
 }
 
 /// The pool; cloning shares it.
@@ -52,8 +54,12 @@ pub struct Pool {
 pub enum PoolError {
     /// No connection could be made. The request is whole and may go elsewhere.
     Unreachable(io::Error, Box<Request<Body>>),
+    /// A connection was needed, and there may be no more of them. The request is whole and may go elsewhere.
+    Full(Box<Request<Body>>),
     /// The connection broke before an answer came.
     Broken(SourceError),
+    /// The connection broke before a byte of an answer came. The request is whole, but may have been carried out.
+    Unanswered(SourceError, Box<Request<Body>>),
     /// The answer is not HTTP.
     Garbled(SourceError),
     /// The client's body broke off, so the request did.
@@ -98,9 +104,9 @@ impl Pool {
                 Err(failure) => return Err(failure.into()),
             }
         }
-        match in_time(self.limits.connect_timeout, endpoint.connect()).await {
-            Ok(connected) => self.send_first(endpoint, connected.stream, request).await,
-            Err(error) => Err(PoolError::Unreachable(error, Box::new(request))),
+        match in_time(self.limits.connect_timeout, endpoint.connect(self.limits.max_connections)).await {
+            Ok(connected) => self.send_first(endpoint, connected, request).await,
+            Err(error) => Err(PoolError::unsent(error, request)),
         }
     }
 
@@ -108,10 +114,10 @@ impl Pool {
     async fn send_first(
         &self,
         endpoint: &Endpoint,
-        stream: Stream,
+        connected: Connected,
         request: Request<Body>,
     ) -> Result<Response<Body>, PoolError> {
-        let connection = Connection::new(stream);
+        let connection = Connection::new(connected.stream).holds(connected.place);
         connection.send(request, self.timeouts(), self.give_back(endpoint)).await.map_err(PoolError::from)
     }
 
@@ -123,11 +129,12 @@ impl Pool {
             if lane.is_declined() {
                 return self.send_alone(endpoint, request).await;
             }
-            let link = match in_time(self.limits.connect_timeout, link(&lane, endpoint)).await {
-                Ok(Way::Shared(link)) => link,
-                Ok(Way::Alone(stream)) => return self.send_first(endpoint, stream, request).await,
-                Err(error) => return Err(PoolError::Unreachable(error, Box::new(request))),
-            };
+            let link =
+                match in_time(self.limits.connect_timeout, link(&lane, endpoint, self.limits.max_connections)).await {
+                    Ok(Way::Shared(link)) => link,
+                    Ok(Way::Alone(connected)) => return self.send_first(endpoint, connected, request).await,
+                    Err(error) => return Err(PoolError::unsent(error, request)),
+                };
             match link.clone().send(endpoint, request, self.timeouts()).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::NotSent(error, unsent)) => {
@@ -157,25 +164,25 @@ enum Way {
     /// It speaks it.
     Shared(Link),
     /// It has chosen HTTP/1.1.
-    Alone(Stream),
+    Alone(Connected),
 }
 
 /// How often a request that was not processed is sent to the same upstream.
 const MAX_TRIES: usize = 3;
 
 /// Returns the shared connection; the first who needs one makes it, and the others wait.
-async fn link(lane: &Lane, endpoint: &Endpoint) -> io::Result<Way> {
+async fn link(lane: &Lane, endpoint: &Endpoint, max_connections: Room) -> io::Result<Way> {
     let mut current = lane.link.lock().await;
     if let Some(link) = current.as_ref().filter(|link| !link.is_over()) {
         return Ok(Way::Shared(link.clone()));
     }
-    let Connected { stream, protocol } = endpoint.connect().await?;
-    match protocol {
+    let connected = endpoint.connect(max_connections).await?;
+    match connected.protocol {
         Protocol::Http1 => {
             lane.decline();
-            Ok(Way::Alone(stream))
+            Ok(Way::Alone(connected))
         }
-        Protocol::Http2 => Ok(Way::Shared(current.insert(Link::open(stream).await?).clone())),
+        Protocol::Http2 => Ok(Way::Shared(current.insert(Link::open(connected).await?).clone())),
     }
 }
 
@@ -188,11 +195,21 @@ fn is_safe(request: &Request<Body>) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && matches!(request.body(), Body::Empty)
 }
 
+impl PoolError {
+    fn unsent(error: io::Error, request: Request<Body>) -> Self {
+        match error.kind() {
+            io::ErrorKind::QuotaExceeded => Self::Full(Box::new(request)),
+            _ => Self::Unreachable(error, Box::new(request)),
+        }
+    }
+}
+
 impl From<Failure> for PoolError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::NotSent(error, request) => Self::Unreachable(error, request),
-            Failure::Unanswered(error, _) | Failure::Broken(error) => Self::Broken(error.into()),
+            Failure::Unanswered(error, Some(request)) => Self::Unanswered(error.into(), request),
+            Failure::Unanswered(error, None) | Failure::Broken(error) => Self::Broken(error.into()),
             Failure::Garbled(garbled) => Self::Garbled(garbled.into()),
             Failure::ClientBody(error) => Self::ClientBody(error.into()),
             Failure::TimedOut => Self::TimedOut,
@@ -203,8 +220,9 @@ impl From<Failure> for PoolError {
 impl fmt::Display for PoolError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Full(_) => out.write_str("the upstream has upstream.max_connections connections"),
             Self::Unreachable(error, _) => write!(out, "the upstream cannot be connected to: {error}"),
-            Self::Broken(error) => write!(out, "the upstream's connection broke: {error}"),
+            Self::Broken(error) | Self::Unanswered(error, _) => write!(out, "the upstream's connection broke: {error}"),
             Self::Garbled(error) => write!(out, "the upstream's answer is not HTTP: {error}"),
             Self::ClientBody(_) => out.write_str("the client's body broke off"),
             Self::TimedOut => out.write_str("the upstream did not answer in time"),

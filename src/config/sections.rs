@@ -7,6 +7,7 @@ use tracing::Level;
 
 use crate::config::Config;
 use crate::config::Server;
+use crate::config::balance_section;
 use crate::config::keystone_section;
 use crate::config::oidc_section;
 use crate::config::reader::Book;
@@ -38,7 +39,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
     let log = log(&mut book.section("log"));
     let keystone = keystone_section::read(&mut book.section("keystone_authtoken"));
     let ownership = ownership(&mut book.section("ownership"));
-    let (upstream, telling) = upstream(&mut book.section("upstream"), &server);
+    let (mut upstream, telling) = upstream(&mut book.section("upstream"), &server);
     let oidc = oidc_section::read(&mut book.section("oidc"));
     if telling == Telling::Headers {
         let mut section = book.section("upstream");
@@ -51,6 +52,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
     }
     let (body, member_limit) = member_update(&mut book.section("member_update"));
     let (overload, rates) = limits(&mut book.section("limits"));
+    upstream.rules.shed = balance_section::shed(&mut book.section("limits"));
     if admin_listen == server.listen && admin_listen.port() != 0 {
         book.section("admin").mistake("listen", "clients connect there", "give operators an address of their own");
     }
@@ -159,8 +161,10 @@ fn upstream(section: &mut Section<'_, '_>, server: &Server) -> (balance::Config,
             idle_timeout: positive(section, "idle_timeout", limits.idle_timeout),
             idle_connections: section.get("keepalive_connections", limits.idle_connections),
             keepalive_timeout: section.get("keepalive_timeout", limits.keepalive_timeout),
+            max_connections: balance_section::room(section, limits.max_connections),
         },
         transport: transport_section::read(section),
+        rules: balance_section::rules(section),
     };
     (config, telling)
 }

@@ -118,6 +118,9 @@ where
             Err(LookupError::TooManyQuestions) => {
                 return Err((Refusal::RateLimited, Some("limits.ownership_questions_per_client".into())));
             }
+            Err(LookupError::TooBusy(refusal)) => {
+                return Err((refusal, Some("the owner of the image was not asked about".into())));
+            }
             Err(LookupError::Unavailable(cause)) => return Err((Refusal::OwnershipUnavailable, Some(cause.into()))),
         };
         Ok(decide(Question {

@@ -78,7 +78,7 @@ where
                 let mut forward = self.forward.clone();
                 Box::pin(async move {
                     match answer.await {
-                        Err(refused) if !matches!(refused.call.body, Body::Lost) => {
+                        Err(refused) if !matches!(refused.call.body, Body::Lost) && !refused.refusal.is_crowd() => {
                             let mut call = refused.call;
                             call.account.refusal = Some(refused.refusal);
                             call.account.verdict = Verdict::WouldRefuse;

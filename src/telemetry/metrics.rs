@@ -72,6 +72,22 @@ pub struct UpstreamLabel {
     pub upstream: String,
 }
 
+/// Labels of `upstream_state`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct UpstreamStateLabels {
+    /// The upstream's address, as configured.
+    pub upstream: String,
+    /// `closed`, `open` or `half_open`: what its breaker is.
+    pub state: &'static str,
+}
+
+/// Label of `upstream_retries_total`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RetryLabel {
+    /// `unsent`, `repeated` or `no_budget`.
+    pub outcome: &'static str,
+}
+
 /// All metrics; cloning shares them.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<Families>);
@@ -97,6 +113,18 @@ pub struct Families {
     pub upstream_healthy: Family<UpstreamLabel, Gauge>,
     /// The configuration and its changes.
     pub life: Life,
+    /// One at the state that each upstream's breaker has, else zero.
+    pub upstream_state: Family<UpstreamStateLabels, Gauge>,
+    /// Requests that each upstream has, up to the end of their answers.
+    pub upstream_in_flight: Family<UpstreamLabel, Gauge>,
+    /// Connections to each upstream, in use or kept.
+    pub upstream_connections: Family<UpstreamLabel, Gauge>,
+    /// Requests that went on to another upstream.
+    pub upstream_retries: Family<RetryLabel, Counter>,
+    /// Requests that wait for the head of an answer, as the adaptive limit counts them.
+    pub waiting: Gauge,
+    /// How many of them there may be; zero while the limit is off.
+    pub adaptive_limit: Gauge,
 }
 
 impl Default for Families {
@@ -111,6 +139,12 @@ impl Default for Families {
             neighbour_requests: Family::default(),
             upstream_healthy: Family::default(),
             life: Life::default(),
+            upstream_state: Family::default(),
+            upstream_in_flight: Family::default(),
+            upstream_connections: Family::default(),
+            upstream_retries: Family::default(),
+            waiting: Gauge::default(),
+            adaptive_limit: Gauge::default(),
         }
     }
 }
@@ -138,10 +172,37 @@ impl Metrics {
         registry.register("neighbour_requests", "Calls to Keystone and upstreams", self.neighbour_requests.clone());
         registry.register("upstream_healthy", "Whether the last health check passed", self.upstream_healthy.clone());
         self.life.register(&mut registry);
+        self.register_upstreams(&mut registry);
         let mut out = String::new();
         // writing to a string fails only if a metric's own Display does, and none here can
         let _ = text::encode(&mut out, &registry);
         out
+    }
+
+    fn register_upstreams(&self, registry: &mut Registry) {
+        registry.register("upstream_state", "What each upstream's breaker is", self.upstream_state.clone());
+        let in_flight = self.upstream_in_flight.clone();
+        registry.register("upstream_in_flight_requests", "Requests that each upstream has", in_flight);
+        let connections = self.upstream_connections.clone();
+        registry.register("upstream_connections", "Connections to each upstream", connections);
+        registry.register(
+            "upstream_retries",
+            "Requests that went on to another upstream, or could not",
+            self.upstream_retries.clone(),
+        );
+        registry.register("waiting_requests", "Requests that wait for an answer's head", self.waiting.clone());
+        registry.register("adaptive_limit", "How many of them may wait; 0 is off", self.adaptive_limit.clone());
+    }
+
+    /// Drops what is told of an upstream that is no longer there.
+    pub fn forget_upstream(&self, upstream: &str) {
+        let label = UpstreamLabel { upstream: upstream.into() };
+        for family in [&self.upstream_healthy, &self.upstream_in_flight, &self.upstream_connections] {
+            family.remove(&label);
+        }
+        for state in ["closed", "open", "half_open"] {
+            self.upstream_state.remove(&UpstreamStateLabels { upstream: upstream.into(), state });
+        }
     }
 
     /// Counts a cache look-up.

@@ -19,6 +19,7 @@ use pingora_load_balancing::health_check::HealthCheck;
 use crate::body::Body;
 use crate::client::endpoint::Address;
 use crate::client::endpoint::Endpoint;
+use crate::client::endpoint::Room;
 use crate::client::pool;
 use crate::client::pool::Pool;
 
@@ -45,6 +46,7 @@ impl Probe {
             idle_timeout: timeout,
             idle_connections: 0,
             keepalive_timeout: Duration::ZERO,
+            max_connections: Room::Uncounted,
         };
         Ok(Self { path, limits })
     }
@@ -55,7 +57,7 @@ impl Probe {
     /// Tells what is wrong with it.
     pub async fn check(&self, endpoint: &Endpoint) -> io::Result<()> {
         let Some(path) = &self.path else {
-            let connected = tokio::time::timeout(self.limits.connect_timeout, endpoint.connect()).await;
+            let connected = tokio::time::timeout(self.limits.connect_timeout, endpoint.connect(Room::Uncounted)).await;
             return connected.map_err(io::Error::from)?.map(drop);
         };
         let mut request = Request::new(Body::Empty);

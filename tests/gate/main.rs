@@ -30,6 +30,7 @@
 //! | `service_tokens` | the second credential, and tokens that ride on it |
 //! | `jws` | signed tokens |
 //! | `glance_faults`, `ownership_faults` | Glance misbehaves |
+//! | `balance`, `upstream_faults`, `shedding` | which upstream gets a request; one that fails; more than Glance can do |
 //! | `passthrough`, `streaming` | everything else, unread: answers untouched, images whole |
 //! | `upstream_http1`, `upstream_http2`, `upstream_tls`, `upstream_unix` | the gate as a client of its upstreams |
 //! | `authority` | certificates of a test's own |
@@ -47,6 +48,7 @@
 
 mod access_tokens;
 mod authority;
+mod balance;
 mod bodies;
 mod catalogue;
 mod client;
@@ -99,9 +101,11 @@ mod scripted;
 mod secrets;
 mod service_token;
 mod service_tokens;
+mod shedding;
 mod streaming;
 mod targets;
 mod token_cache;
+mod upstream_faults;
 mod upstream_http1;
 mod upstream_http2;
 mod upstream_tls;
