@@ -57,6 +57,11 @@ impl Connection {
         drop(self.stream.write_all(bytes.as_ref()).await);
     }
 
+    /// Says that nothing more will come, and still reads.
+    pub async fn close_its_side(&mut self) {
+        self.stream.shutdown().await.expect("a live socket");
+    }
+
     /// Reads the answer to a request with this method; nothing if the connection ends before a head is there.
     pub async fn try_reply(&mut self, method: &str) -> Option<Reply> {
         let head = loop {

@@ -141,3 +141,45 @@ fn the_methods_that_need_no_verdict_pass_while_keystone_is_down() {
         assert_eq!((delete.status, gate.glance.member_status(&scene.image, MEMBER).is_some()), (403, true));
     });
 }
+
+#[test]
+fn a_keystone_that_is_slow_is_waited_for_and_one_that_is_too_slow_is_an_outage() {
+    run(async {
+        let gate =
+            Gate::start(|config| config.keystone.http_request_timeout = Duration::from_secs(5)).await.warm().await;
+        let scene = Scene::new(&gate);
+        gate.keystone.set_fault(Fault::Slow(Duration::from_millis(200)));
+        assert_eq!(scene.accept(&gate).token(&scene.member).send().await.status, 200);
+
+        let gate = Gate::start(|config| config.keystone.http_request_timeout = Duration::from_millis(200));
+        let gate = gate.await.warm().await;
+        let scene = Scene::new(&gate);
+        gate.keystone.set_fault(Fault::Slow(Duration::from_hours(1)));
+        let reply = scene.accept(&gate).token(&scene.member).send().await;
+        expect_outage(&gate, &reply).await;
+        // nobody else waits for it
+        assert_eq!(gate.call("GET", "/v2/images").token(&scene.member).send().await.status, 200);
+    });
+}
+
+#[test]
+fn a_keystone_that_flaps_is_an_outage_only_while_it_is_one() {
+    run(async {
+        let gate = Gate::start(|_| {}).await.warm().await;
+        let scene = Scene::new(&gate);
+        // what is remembered is not asked about again
+        assert_eq!(scene.accept(&gate).token(&scene.member).send().await.status, 200);
+        for fault in [Fault::Reset, Fault::Status(503), Fault::Garbage, Fault::TruncateBody, Fault::Status(500)] {
+            gate.glance.clear();
+            gate.keystone.set_fault(fault);
+            let token = gate.keystone.issue(TokenSpec::member(MEMBER));
+            let reply = scene.accept(&gate).token(&token).send().await;
+            expect_outage(&gate, &reply).await;
+            assert_eq!(scene.accept(&gate).token(&scene.member).send().await.status, 200, "{fault:?}");
+            gate.keystone.set_fault(Fault::None);
+            // the first request after the fault is answered
+            assert_eq!(scene.accept(&gate).token(&token).send().await.status, 200, "{fault:?}");
+        }
+        assert_eq!(gate.logins(), 1, "none of this was a reason to log in again");
+    });
+}

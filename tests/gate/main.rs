@@ -31,6 +31,7 @@
 //! | `jws` | signed tokens |
 //! | `glance_faults`, `ownership_faults` | Glance misbehaves |
 //! | `balance`, `upstream_faults`, `shedding` | which upstream gets a request; one that fails; more than Glance can do |
+//! | `client_faults` | clients misbehave |
 //! | `passthrough`, `streaming` | everything else, unread: answers untouched, images whole |
 //! | `upstream_http1`, `upstream_http2`, `upstream_tls`, `upstream_unix` | the gate as a client of its upstreams |
 //! | `authority` | certificates of a test's own |
@@ -52,6 +53,7 @@ mod balance;
 mod bodies;
 mod catalogue;
 mod client;
+mod client_faults;
 mod command;
 mod credentials;
 mod decisions_documented;
