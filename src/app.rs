@@ -137,8 +137,8 @@ fn worker(
                 let stack = stacks.stack(index);
                 async move { stack.service.clone().answer(peer, violation, request).await }
             };
-            let bounds = || current.connection();
-            server::serve(listener, bounds, answer, counts.clone(), stop.clone(), || current.drain_timeout())
+            let (wire, bounds) = (|| current.wire(), || current.connection());
+            server::serve(listener, wire, bounds, answer, counts.clone(), stop.clone(), || current.drain_timeout())
         };
         join_all(hand.into_iter().map(serve)).await.into_iter().sum()
     })

@@ -9,6 +9,7 @@ pub mod reader;
 pub mod sections;
 pub mod transport_section;
 pub mod value;
+pub mod wire_section;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use crate::member_update::rate;
 use crate::member_update::validate;
 use crate::oidc;
 use crate::server;
+use crate::server::wire;
 use crate::telemetry::log;
 use crate::upstream::balance;
 use crate::vouch::Telling;
@@ -80,6 +82,8 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Where a new process takes the listeners over; empty for nowhere.
     pub handover_socket: PathBuf,
+    /// How clients speak to the gate.
+    pub wire: wire::Config,
     /// The bounds of a connection.
     pub connection: server::Settings,
 }
@@ -115,6 +119,7 @@ impl Default for Server {
             healthcheck_disable_file: "/etc/glance-gate/healthcheck_disable".into(),
             drain_timeout: Duration::from_secs(30),
             handover_socket: PathBuf::new(),
+            wire: wire::Config::default(),
             connection: server::Settings::default(),
         }
     }

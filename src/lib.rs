@@ -29,7 +29,7 @@
 //! | 7 | [`demo`]: the gate between stand-ins, for `demo` and the tests | levels 0–6 |
 //! | 6 | [`app`]: builds everything and runs it | levels 0–5 |
 //! | 5 | [`config`]: gathers every component's `Config` | levels 0–4 |
-//! | 4 | [`stack`]: **the request's way, read it first**; [`server`]: connections, knows nothing of `OpenStack` | `stack`: levels 0–3; `server`: `framing`, `body`, `peer` |
+//! | 4 | [`stack`]: **the request's way, read it first**; [`server`]: connections, knows nothing of `OpenStack` | `stack`: levels 0–3; `server`: level 0 without `openstack` |
 //! | 3 | [`edge`], [`route`], [`check`], [`member_update`], [`service_token`], [`identify`], [`vouch`] | levels 0–2 and each other; `route` and `member_update` never `upstream` |
 //! | 2 | [`keystone`]: who vouches; [`oidc`]: who else vouches; [`glance`]: who owns; [`upstream`]: the way to the image store | levels 0–1, never each other |
 //! | 1 | [`refusal`], [`call`], [`cache`], [`client`] | level 0 and each other |

@@ -1,10 +1,12 @@
-//! Accepts connections, speaks HTTP/1.1 on them, and drains; knows nothing of `OpenStack`.
+//! Accepts connections, speaks HTTP on them, and drains; knows nothing of `OpenStack`.
 
 pub mod admin;
 pub mod h1;
 pub mod handover;
 pub mod inherited;
 pub mod queue;
+pub mod tls;
+pub mod wire;
 pub mod workers;
 
 use std::convert::Infallible;
@@ -28,6 +30,9 @@ use crate::body::Body;
 use crate::framing::Violation;
 use crate::peer::Peer;
 use crate::server::h1::answer::AnswerBody;
+use crate::server::wire::Io;
+use crate::server::wire::Opened;
+use crate::server::wire::Wire;
 use crate::server::workers::BACKLOG;
 
 /// The bounds of client connections.
@@ -68,10 +73,11 @@ impl Default for Settings {
 
 /// Serves until it is told to stop, then lets the requests that are under way end.
 ///
-/// Each new connection gets the bounds that `settings` returns then; `drain` tells how long the drain may take.
+/// Each new connection gets what `wire` and `settings` return then; `drain` tells how long the drain may take.
 /// Returns how many connections had to be cut off.
 pub async fn serve<A, F, B>(
     listener: TcpListener,
+    wire: impl Fn() -> Arc<Wire>,
     settings: impl Fn() -> Arc<Settings>,
     answer: A,
     counts: Counts,
@@ -90,7 +96,7 @@ where
     let begin = |tasks: &mut JoinSet<()>, stream, peer: SocketAddr, settings: Arc<Settings>| {
         let peer = Peer::plain(peer.ip().to_canonical());
         if let Some(counted) = counts.enter(peer.address, settings.max_connections_per_client) {
-            let connection = connection(stream, peer, settings, answer.clone(), stop.clone());
+            let connection = connection(stream, peer, wire(), settings, answer.clone(), stop.clone());
             tasks.spawn(async move {
                 let _counted = counted;
                 connection.await;
@@ -156,8 +162,14 @@ impl Drop for Counted {
     }
 }
 
-async fn connection<A, F, B>(stream: TcpStream, peer: Peer, settings: Arc<Settings>, answer: A, stop: CancellationToken)
-where
+async fn connection<A, F, B>(
+    stream: TcpStream,
+    peer: Peer,
+    wire: Arc<Wire>,
+    settings: Arc<Settings>,
+    answer: A,
+    stop: CancellationToken,
+) where
     A: Fn(Peer, Option<Violation>, Request<Body>) -> F,
     F: Future<Output = Result<Response<B>, Infallible>>,
     B: AnswerBody,
@@ -166,8 +178,23 @@ where
         tracing::debug!(%error, "the client went away at once");
         return;
     }
+    match wire.open(stream, peer, &settings).await {
+        None => {}
+        Some(Opened::Plain(stream, peer)) => http1(stream, peer, &settings, answer, stop).await,
+        // boxed: what TLS needs is not to be held for each connection in the clear
+        Some(Opened::Secured(stream, peer)) => Box::pin(http1(stream, peer, &settings, answer, stop)).await,
+    }
+}
+
+/// Speaks HTTP/1.1 until the connection ends.
+async fn http1<A, F, B>(stream: impl Io + 'static, peer: Peer, settings: &Settings, answer: A, stop: CancellationToken)
+where
+    A: Fn(Peer, Option<Violation>, Request<Body>) -> F,
+    F: Future<Output = Result<Response<B>, Infallible>>,
+    B: AnswerBody,
+{
     let answer = move |violation, request| answer(peer, violation, request);
-    if let Err(error) = h1::serve(stream, &settings, answer, stop).await {
+    if let Err(error) = h1::serve(stream, settings, answer, stop).await {
         tracing::debug!(peer.ip = %peer.address, %error, "client connection ended");
     }
 }

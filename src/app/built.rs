@@ -32,6 +32,7 @@ use crate::member_update::limit::LimitLayer;
 use crate::member_update::rate::Rates;
 use crate::oidc::Issuers;
 use crate::oidc::access_tokens::AccessTokens;
+use crate::server::wire::Wire;
 use crate::service_token::ServiceTokens;
 use crate::stack;
 use crate::stack::Parts;
@@ -64,6 +65,8 @@ pub struct Built {
     pub has_own_token: Arc<AtomicBool>,
     /// Who vouches for access tokens.
     pub issuers: Option<AccessTokens>,
+    /// How clients speak to the gate.
+    pub wire: Wire,
 }
 
 impl Built {
@@ -83,6 +86,7 @@ impl Built {
             rates: Rates::new(config.rates.clone()),
             overload: OverloadLayer::new(config.overload.clone()),
             clients: Arc::new(Inflight::new()),
+            wire: Wire::new(&config.server.wire, &metrics)?,
             pools: pools(config, worker_count(config)),
             balance: Balance::new(&config.upstream, &metrics)?,
             upstream: config.upstream.clone(),
@@ -120,6 +124,7 @@ impl Built {
         } else {
             self.ownerships.emptied(&config.ownership, metrics.clone())
         };
+        let wire = Wire::new(&config.server.wire, metrics)?;
         // what is known of the upstreams' health stays with them: a reload makes no dead one look alive
         let upstream_trust = basis::upstream_trust(config)?;
         let is_same = self.upstream == config.upstream
@@ -141,6 +146,7 @@ impl Built {
             rates: self.rates.renewed(config.rates.clone()),
             overload: self.overload.renewed(config.overload.clone()),
             clients: self.clients.clone(),
+            wire,
             pools,
             balance,
             upstream: config.upstream.clone(),

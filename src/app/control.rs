@@ -24,6 +24,7 @@ use crate::server::Counts;
 use crate::server::admin::Admin;
 use crate::server::admin::Probe;
 use crate::server::handover::Offer;
+use crate::server::wire::Wire;
 
 /// What the control thread works with.
 pub struct Control {
@@ -52,6 +53,8 @@ impl Control {
         if let Some(offer) = self.offer {
             tasks.spawn(hand_over(offer, self.replaced));
         }
+        // in the clear, whatever clients do
+        let wire = Arc::new(Wire::default());
         let connection = Arc::new(self.current.load().config.server.connection.clone());
         let admin = admin(self.current, self.reloader, self.stop.clone());
         // the operators' connections are not the clients': they are not counted, and end with the gate
@@ -59,8 +62,8 @@ impl Control {
         let serve = |listener| {
             let admin = admin.clone();
             let answer = move |peer: Peer, violation, request| admin.clone().answer(peer.address, violation, request);
-            let bounds = || connection.clone();
-            server::serve(listener, bounds, answer, counts.clone(), self.stop.clone(), || DRAIN)
+            let (wire, bounds) = (|| wire.clone(), || connection.clone());
+            server::serve(listener, wire, bounds, answer, counts.clone(), self.stop.clone(), || DRAIN)
         };
         join_all(listeners.into_iter().map(serve)).await;
         tasks.shutdown().await;
@@ -129,6 +132,7 @@ async fn keep(current: Arc<Current>) {
 fn start_tasks(generation: &Generation, tasks: &mut JoinSet<()>) {
     let built = &generation.built;
     tasks.spawn(built.balance.clone().watch());
+    tasks.spawn(built.wire.clone().watch(built.metrics.clone()));
     if !built.has_own_token.load(Ordering::Relaxed) {
         tasks.spawn(warm_up(built.verifier.clone(), built.has_own_token.clone()));
     }

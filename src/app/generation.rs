@@ -14,6 +14,7 @@ use crate::app::built::Built;
 use crate::app::per_worker::PerWorker;
 use crate::config::Config;
 use crate::server;
+use crate::server::wire::Wire;
 use crate::stack::HttpService;
 
 /// One configuration, with everything that was built from it.
@@ -28,6 +29,8 @@ pub struct Generation {
     pub revision: String,
     /// The bounds of a worker's connections.
     pub connection: Arc<server::Settings>,
+    /// How clients speak to the gate.
+    pub wire: Arc<Wire>,
     stacks: PerWorker<Arc<Stack>>,
 }
 
@@ -67,8 +70,8 @@ impl Generation {
         let stacks = stacks.map(|service| Arc::new(Stack { service: service.clone(), _in_use: in_use.clone() }));
         let mut connection = config.server.connection.clone();
         connection.max_connections = connection.max_connections.div_ceil(stacks.workers());
-        let revision = revision(&config);
-        Self { config, built, number, revision, connection: Arc::new(connection), stacks }
+        let (revision, wire) = (revision(&config), Arc::new(built.wire.clone()));
+        Self { config, built, number, revision, connection: Arc::new(connection), wire, stacks }
     }
 
     /// Tells the operators which one is in use.
@@ -107,6 +110,11 @@ impl Current {
     /// Returns the bounds of a worker's connections.
     pub fn connection(&self) -> Arc<server::Settings> {
         self.generation.load().connection.clone()
+    }
+
+    /// Returns how clients speak to the gate.
+    pub fn wire(&self) -> Arc<Wire> {
+        self.generation.load().wire.clone()
     }
 
     /// Returns how long a drain may take.

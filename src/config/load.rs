@@ -110,7 +110,7 @@ mod tests {
             "gate.toml:1: profil: the gate knows no such key\n    hint: did you mean profile?",
             "gate.toml:3: [server] listen: the value does not fit\n    hint: an address with its port, such as \"127.0.0.1:9292\" or \"[::1]:9292\"",
             "gate.toml:4: [server] worker: the gate knows no such key\n    hint: did you mean workers?",
-            "gate.toml:6: [upstream] servers: \"ftp://x\" is no upstream\n    hint: write http://host:port, without a path",
+            "gate.toml:6: [upstream] servers: \"ftp://x\" is no upstream\n    hint: write http://host:port or https://host:port, without a path, or unix:/path/of/a.sock",
             "gate.toml:7: [upstreams]: the gate knows no such key\n    hint: did you mean upstream?",
             "GLANCE_GATE_LOG_LEVLE: the gate knows no such variable\n    hint: did you mean GLANCE_GATE_LOG_LEVEL?",
         ] {

@@ -14,6 +14,7 @@ use crate::config::reader::Book;
 use crate::config::reader::Section;
 use crate::config::transport_section;
 use crate::config::value::ByteSize;
+use crate::config::wire_section;
 use crate::edge::overload;
 use crate::framing::MAX_HEAD_BYTES;
 use crate::glance;
@@ -94,6 +95,7 @@ fn server(section: &mut Section<'_, '_>) -> Server {
         healthcheck_disable_file: section.get("healthcheck_disable_file", default.healthcheck_disable_file),
         drain_timeout: section.get("drain_timeout", default.drain_timeout),
         handover_socket: section.get("handover_socket", default.handover_socket),
+        wire: wire_section::read(section),
         connection: server::Settings {
             head_timeout: positive(section, "head_timeout", connection.head_timeout),
             keepalive_timeout: positive(section, "keepalive_timeout", connection.keepalive_timeout),

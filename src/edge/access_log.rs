@@ -27,6 +27,7 @@ pub fn write(account: &Account, outcome: &Outcome) {
         target: "access",
         request_id = %account.request_id,
         peer.ip = %account.peer,
+        client.certificate = account.certificate.map(tracing::field::display),
         http.method = account.method.as_str(),
         http.path = account.target.as_ref().map_or("", |target| target.path()),
         http.status = outcome.status.as_u16(),

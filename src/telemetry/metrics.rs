@@ -81,10 +81,17 @@ pub struct UpstreamStateLabels {
     pub state: &'static str,
 }
 
-/// Label of `upstream_retries_total`.
+/// Label of what a listener's certificate is told by.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct RetryLabel {
-    /// `unsent`, `repeated` or `no_budget`.
+pub struct ListenerLabel {
+    /// `main`: where clients connect to.
+    pub listener: &'static str,
+}
+
+/// Label of a counter by outcome.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct OutcomeLabel {
+    /// What became of it.
     pub outcome: &'static str,
 }
 
@@ -120,11 +127,17 @@ pub struct Families {
     /// Connections to each upstream, in use or kept.
     pub upstream_connections: Family<UpstreamLabel, Gauge>,
     /// Requests that went on to another upstream.
-    pub upstream_retries: Family<RetryLabel, Counter>,
+    pub upstream_retries: Family<OutcomeLabel, Counter>,
     /// Requests that wait for the head of an answer, as the adaptive limit counts them.
     pub waiting: Gauge,
     /// How many of them there may be; zero while the limit is off.
     pub adaptive_limit: Gauge,
+    /// When the listener's certificate ends, in seconds since 1970; nothing where there is no TLS.
+    pub certificate_expiry: Family<ListenerLabel, Gauge>,
+    /// How often the listener's files were found changed, and how often they could not be used.
+    pub certificate_reloads: Family<OutcomeLabel, Counter>,
+    /// Handshakes of the listener.
+    pub tls_handshakes: Family<OutcomeLabel, Counter>,
 }
 
 impl Default for Families {
@@ -145,6 +158,9 @@ impl Default for Families {
             upstream_retries: Family::default(),
             waiting: Gauge::default(),
             adaptive_limit: Gauge::default(),
+            certificate_expiry: Family::default(),
+            certificate_reloads: Family::default(),
+            tls_handshakes: Family::default(),
         }
     }
 }
@@ -173,6 +189,12 @@ impl Metrics {
         registry.register("upstream_healthy", "Whether the last health check passed", self.upstream_healthy.clone());
         self.life.register(&mut registry);
         self.register_upstreams(&mut registry);
+        let expiry = self.certificate_expiry.clone();
+        let help = "When the listener's certificate ends, in seconds since 1970";
+        registry.register_with_unit("certificate_expiry_timestamp", help, Unit::Seconds, expiry);
+        let reloads = self.certificate_reloads.clone();
+        registry.register("certificate_reloads", "Changes of the listener's certificate by outcome", reloads);
+        registry.register("tls_handshakes", "Handshakes of the listener by outcome", self.tls_handshakes.clone());
         let mut out = String::new();
         // writing to a string fails only if a metric's own Display does, and none here can
         let _ = text::encode(&mut out, &registry);
@@ -213,6 +235,22 @@ impl Metrics {
     /// Counts a call to a neighbour.
     pub fn neighbour(&self, neighbour: &str, outcome: &'static str) {
         self.neighbour_requests.get_or_create(&NeighbourLabels { neighbour: neighbour.into(), outcome }).inc();
+    }
+
+    /// Tells when the listener's certificate ends.
+    pub fn certificate_expiry(&self, seconds: u64) {
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        self.certificate_expiry.get_or_create(&ListenerLabel { listener: "main" }).set(seconds);
+    }
+
+    /// Counts that the listener's certificate changed, or could not.
+    pub fn certificate_reload(&self, outcome: &'static str) {
+        self.certificate_reloads.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// Counts a handshake of the listener.
+    pub fn tls_handshake(&self, outcome: &'static str) {
+        self.tls_handshakes.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// Counts a request that is done.

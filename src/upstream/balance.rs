@@ -229,7 +229,7 @@ impl Balance {
         self.shared.candidates.iter().any(Candidate::is_healthy)
     }
 
-    /// Tells whether every upstream gets its share.
+    /// Tells whether every one gets its share.
     pub fn all_in_use(&self) -> bool {
         self.shared.candidates.iter().all(Candidate::is_in_use)
     }

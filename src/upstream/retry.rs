@@ -12,7 +12,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::body::Body;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::metrics::RetryLabel;
+use crate::telemetry::metrics::OutcomeLabel;
 
 /// How many requests may be sent a second time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Repeatable {
 impl Retries {
     /// Makes the budget; cloning shares it.
     pub fn new(rules: Rules, metrics: &Metrics) -> Self {
-        let counter = |outcome| metrics.upstream_retries.get_or_create_owned(&RetryLabel { outcome });
+        let counter = |outcome| metrics.upstream_retries.get_or_create_owned(&OutcomeLabel { outcome });
         Self {
             budget: Arc::new(Budget::new(rules)),
             unsent: counter("unsent"),

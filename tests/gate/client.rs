@@ -3,15 +3,22 @@
 use std::net::SocketAddr;
 
 use serde_json::Value;
+use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 /// One connection; nothing is sent but what a test writes.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     read: Vec<u8>,
 }
+
+/// What a connection is written to and read from.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// A request to be sent on a connection of its own.
 #[derive(Clone, Debug)]
@@ -37,14 +44,19 @@ impl Connection {
     pub async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("the gate takes connections");
         stream.set_nodelay(true).expect("a live socket");
-        Self { stream, read: Vec::new() }
+        Self::over(stream)
+    }
+
+    /// Speaks on a stream that was prepared elsewhere.
+    pub fn over(stream: impl Stream + 'static) -> Self {
+        Self { stream: Box::new(stream), read: Vec::new() }
     }
 
     /// Opens one, if the other side takes it.
     pub async fn try_open(address: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, read: Vec::new() })
+        Ok(Self::over(stream))
     }
 
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {

@@ -41,6 +41,7 @@
 //! | `reload`, `reload_memory`, `reload_command` | another configuration while the gate runs: what changes, what is kept, how it is told |
 //! | `restart` | another process takes over |
 //! | `load` | a steady load of which no call may fail |
+//! | `tls`, `certificates` | TLS on the listener: who is let in, what is shown, how both change; what is shown is made here |
 //! | `command`, `secrets` | the built binary: its commands and exit codes, and what its log never holds |
 //! | `process` | starting and ending that binary |
 //! | `regressions` | bugs that were there once |
@@ -52,6 +53,7 @@ mod authority;
 mod balance;
 mod bodies;
 mod catalogue;
+mod certificates;
 mod client;
 mod client_faults;
 mod command;
@@ -106,6 +108,7 @@ mod service_tokens;
 mod shedding;
 mod streaming;
 mod targets;
+mod tls;
 mod token_cache;
 mod upstream_faults;
 mod upstream_http1;
