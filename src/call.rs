@@ -8,6 +8,7 @@ use http::Method;
 use http::Request;
 use http::Response;
 use http::StatusCode;
+use http::Version;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 
@@ -47,6 +48,8 @@ pub struct Account {
     pub certificate: Option<Fingerprint>,
     /// The method as it came.
     pub method: Method,
+    /// In which version of HTTP it came.
+    pub version: Version,
     /// The target as it came; only the path is ever logged.
     pub target: Option<PathAndQuery>,
     /// Which way it took.
@@ -81,6 +84,7 @@ pub struct Outline {
     request_id: RequestId,
     peer: Peer,
     method: Method,
+    version: Version,
     target: Option<PathAndQuery>,
     branch: Branch,
     path: Option<MemberPath>,
@@ -158,6 +162,7 @@ impl Account {
             request_id,
             peer,
             method: head.method.clone(),
+            version: head.version,
             target: head.uri.path_and_query().cloned(),
             branch: Branch::Unrouted,
             path: None,
@@ -171,6 +176,7 @@ impl Account {
             request_id: self.request_id,
             peer: Peer { address: self.peer, scheme: self.scheme, certificate: self.certificate },
             method: self.method.clone(),
+            version: self.version,
             target: self.target.clone(),
             branch: self.branch,
             path: self.path.clone(),
@@ -191,6 +197,7 @@ impl Outline {
             scheme: self.peer.scheme,
             certificate: self.peer.certificate,
             method: self.method,
+            version: self.version,
             target: self.target,
             branch: self.branch,
             path: self.path,

@@ -5,6 +5,7 @@
 
 pub mod chunks;
 pub mod head;
+pub mod http2;
 
 /// What is wrong with a request before it is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

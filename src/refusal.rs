@@ -54,8 +54,8 @@ refusals! {
     TargetAmbiguous = BAD_REQUEST, "target_ambiguous", "The request target is ambiguous and is not forwarded.";
     /// A header can be read in more than one way, or tries to steer the gate.
     HeaderAmbiguous = BAD_REQUEST, "header_ambiguous", "The request headers are ambiguous and are not forwarded.";
-    /// The request is not HTTP/1.1 as one grammar reads it.
-    RequestMalformed = BAD_REQUEST, "request_malformed", "The request is not valid HTTP/1.1.";
+    /// The request is not HTTP as one grammar reads it.
+    RequestMalformed = BAD_REQUEST, "request_malformed", "The request is not valid HTTP.";
     /// The head of the request did not arrive in time.
     HeadTooSlow = REQUEST_TIMEOUT, "head_too_slow", "The head of the request did not arrive in time.";
     /// The head of the request is over the limit.

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod h1;
 pub mod handover;
+pub mod http2;
 pub mod inherited;
 pub mod queue;
 pub mod tls;
@@ -170,17 +171,20 @@ async fn connection<A, F, B>(
     answer: A,
     stop: CancellationToken,
 ) where
-    A: Fn(Peer, Option<Violation>, Request<Body>) -> F,
-    F: Future<Output = Result<Response<B>, Infallible>>,
-    B: AnswerBody,
+    A: Fn(Peer, Option<Violation>, Request<Body>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: AnswerBody + Send + 'static,
 {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "the client went away at once");
         return;
     }
-    match wire.open(stream, peer, &settings).await {
+    match wire.open(stream, peer, &settings, &stop).await {
         None => {}
         Some(Opened::Plain(stream, peer)) => http1(stream, peer, &settings, answer, stop).await,
+        Some(Opened::Http2(stream, peer, limits)) => {
+            Box::pin(http2::serve(stream, peer, limits, &settings, answer, stop)).await;
+        }
         // boxed: what TLS needs is not to be held for each connection in the clear
         Some(Opened::Secured(stream, peer)) => Box::pin(http1(stream, peer, &settings, answer, stop)).await,
     }

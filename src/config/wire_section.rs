@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::reader::Section;
 use crate::config::sections::positive;
+use crate::server::http2::Limits;
 use crate::server::tls::ClientVerify;
 use crate::server::tls::Config as Tls;
 use crate::server::tls::MinVersion;
@@ -11,7 +12,18 @@ use crate::server::wire::Config;
 
 /// Reads the keys.
 pub fn read(section: &mut Section<'_, '_>) -> Config {
-    Config { tls: tls(section) }
+    Config { tls: tls(section), http2: http2(section) }
+}
+
+/// Reads `http2…`.
+fn http2(section: &mut Section<'_, '_>) -> Option<Limits> {
+    let default = Limits::default();
+    let spoken = section.choose("http2", Some(default), &[("on", Some(default)), ("off", None)]);
+    let max_streams = section.get("http2_max_streams", default.max_streams);
+    if max_streams == 0 {
+        section.mistake("http2_max_streams", "no request could be made", "at least 1; \"off\" for http2 speaks none");
+    }
+    spoken.map(|_| Limits { max_streams })
 }
 
 /// Reads `tls_…`; without a certificate there is no TLS.
@@ -68,6 +80,7 @@ mod tests {
     #[test]
     fn keys_that_do_nothing_without_each_other_are_mistakes() {
         for (server, told) in [
+            ("http2_max_streams = 0", "[server] http2_max_streams: no request"),
             ("tls_key = \"/k\"", "[server] tls_key: a key without its certificate"),
             ("tls_client_verify = \"required\"", "[server] tls_client_verify: without TLS"),
             (

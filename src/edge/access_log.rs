@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use http::Version;
 
 use crate::call::Account;
 use crate::openstack::member::RequestedStatus;
@@ -30,6 +31,7 @@ pub fn write(account: &Account, outcome: &Outcome) {
         client.certificate = account.certificate.map(tracing::field::display),
         http.method = account.method.as_str(),
         http.path = account.target.as_ref().map_or("", |target| target.path()),
+        http.version = (account.version == Version::HTTP_2).then_some("2"),
         http.status = outcome.status.as_u16(),
         branch = account.branch.as_str(),
         verdict = account.verdict.as_str(),

@@ -235,7 +235,7 @@ impl Fields {
 }
 
 /// Tells whether the value is a host and perhaps a port, as a link can be built from.
-fn is_host(value: &[u8]) -> bool {
+pub fn is_host(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"-._~:[]%".contains(&byte))
 }
 

@@ -66,7 +66,7 @@ const MALFORMED: [(&str, &str); 61] = [
     ("two targets", "PUT «target» /v2/images HTTP/1.1\r\nHost: gate\r\n\r\n"),
     ("no target", "PUT HTTP/1.1\r\nHost: gate\r\n\r\n"),
     ("a bracket in the method", "PU(T «target» HTTP/1.1\r\nHost: gate\r\n\r\n"),
-    ("the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
+    ("the preface of HTTP/2 behind an empty line", "\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
     ("two empty lines before", "\r\n\r\n«put»\r\n"),
 ];
 

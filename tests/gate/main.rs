@@ -42,6 +42,8 @@
 //! | `restart` | another process takes over |
 //! | `load` | a steady load of which no call may fail |
 //! | `tls`, `certificates` | TLS on the listener: who is let in, what is shown, how both change; what is shown is made here |
+//! | `http2`, `http2_client` | HTTP/2: the same calls and refusals; a client of it |
+//! | `http2_hostile`, `http2_frames` | hostile HTTP/2, written frame by frame |
 //! | `command`, `secrets` | the built binary: its commands and exit codes, and what its log never holds |
 //! | `process` | starting and ending that binary |
 //! | `regressions` | bugs that were there once |
@@ -82,6 +84,10 @@ mod hostile_tokens;
 mod hostile_tokens_forged;
 mod hostile_tokens_made;
 mod hostile_tokens_signed;
+mod http2;
+mod http2_client;
+mod http2_frames;
+mod http2_hostile;
 mod jws;
 mod keystone_faults;
 mod layouts;

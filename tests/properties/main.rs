@@ -12,6 +12,7 @@
 
 mod h1;
 mod headers;
+mod http2_head;
 mod inputs;
 mod member_body;
 mod response;
@@ -327,6 +328,45 @@ fn what_the_own_client_takes_for_an_answer_is_the_same_to_hyper() {
             "a",
             "\0",
             ":",
+        ],
+    );
+}
+
+#[test]
+fn a_head_of_http_2_that_passes_is_one_that_http_1_1_carries_on() {
+    check(
+        "http2_head",
+        http2_head::holds,
+        30_000,
+        &[
+            "GET http://gate/v2/images\n",
+            "PUT https://gate:9292/x?y\n",
+            "OPTIONS *\n",
+            "CONNECT gate:1\n",
+            "POST ftp://gate/\n",
+            "GET http://user@gate/#x\n",
+            "host:gate\n",
+            "host:GATE:9292\n",
+            "host:a, b\n",
+            "cookie:a=b\n",
+            "cookie:\n",
+            "content-length:0\n",
+            "content-length:17\n",
+            "content-length:05\n",
+            "content-length: 5\n",
+            "te:trailers\n",
+            "expect:100-continue\n",
+            "x-token: \n",
+            "x-tab:a\tb\n",
+            "x-tab:\t\n",
+            "x-high:\u{e4}\n",
+            "http2-settings:AAMAAABk\n",
+            "\r\n",
+            "\n",
+            ":",
+            "\0",
+            " ",
+            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
         ],
     );
 }
