@@ -5,6 +5,7 @@ pub mod h1;
 pub mod handover;
 pub mod http2;
 pub mod inherited;
+pub mod proxy_protocol;
 pub mod queue;
 pub mod tls;
 pub mod wire;
@@ -93,16 +94,9 @@ where
     // the worker's own, so that no lock is shared between workers
     let stop = stop.child_token();
     let mut tasks = JoinSet::new();
-    // over its bound a client's connection is closed by being dropped
     let begin = |tasks: &mut JoinSet<()>, stream, peer: SocketAddr, settings: Arc<Settings>| {
-        let peer = Peer::plain(peer.ip().to_canonical());
-        if let Some(counted) = counts.enter(peer.address, settings.max_connections_per_client) {
-            let connection = connection(stream, peer, wire(), settings, answer.clone(), stop.clone());
-            tasks.spawn(async move {
-                let _counted = counted;
-                connection.await;
-            });
-        }
+        let arrival = Arrival { stream, address: peer.ip().to_canonical(), counts: counts.clone() };
+        tasks.spawn(connection(arrival, wire(), settings, answer.clone(), stop.clone()));
     };
     loop {
         let settings = settings();
@@ -163,9 +157,15 @@ impl Drop for Counted {
     }
 }
 
-async fn connection<A, F, B>(
+/// A connection of which nothing is known yet.
+struct Arrival {
     stream: TcpStream,
-    peer: Peer,
+    address: IpAddr,
+    counts: Counts,
+}
+
+async fn connection<A, F, B>(
+    arrival: Arrival,
     wire: Arc<Wire>,
     settings: Arc<Settings>,
     answer: A,
@@ -175,11 +175,20 @@ async fn connection<A, F, B>(
     F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: AnswerBody + Send + 'static,
 {
+    let Arrival { mut stream, mut address, counts } = arrival;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "the client went away at once");
         return;
     }
-    match wire.open(stream, peer, &settings, &stop).await {
+    if let Some(proxy_protocol) = &wire.proxy_protocol {
+        match proxy_protocol.client(&mut stream, address, settings.head_timeout).await {
+            Some(client) => address = client,
+            None => return,
+        }
+    }
+    // over its bound a client's connection is closed by being dropped
+    let Some(_counted) = counts.enter(address, settings.max_connections_per_client) else { return };
+    match wire.open(stream, Peer::plain(address), &settings, &stop).await {
         None => {}
         Some(Opened::Plain(stream, peer)) => http1(stream, peer, &settings, answer, stop).await,
         Some(Opened::Http2(stream, peer, limits)) => {

@@ -86,7 +86,7 @@ impl Built {
             rates: Rates::new(config.rates.clone()),
             overload: OverloadLayer::new(config.overload.clone()),
             clients: Arc::new(Inflight::new()),
-            wire: Wire::new(&config.server.wire, &metrics)?,
+            wire: Wire::new(&config.server.wire, &config.server.trusted_proxies, &metrics)?,
             pools: pools(config, worker_count(config)),
             balance: Balance::new(&config.upstream, &metrics)?,
             upstream: config.upstream.clone(),
@@ -124,7 +124,7 @@ impl Built {
         } else {
             self.ownerships.emptied(&config.ownership, metrics.clone())
         };
-        let wire = Wire::new(&config.server.wire, metrics)?;
+        let wire = Wire::new(&config.server.wire, &config.server.trusted_proxies, metrics)?;
         // what is known of the upstreams' health stays with them: a reload makes no dead one look alive
         let upstream_trust = basis::upstream_trust(config)?;
         let is_same = self.upstream == config.upstream

@@ -108,6 +108,7 @@ fn server(section: &mut Section<'_, '_>) -> Server {
                 .get("max_connections_per_client", connection.max_connections_per_client),
         },
     };
+    wire_section::check(section, &server);
     if !(server.mount.is_empty() || server.mount.starts_with('/') && !server.mount.ends_with('/')) {
         section.mistake("mount", "no prefix of a path", "\"\" for none, or such as \"/image\"");
     }

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::config::Server;
 use crate::config::reader::Section;
 use crate::config::sections::positive;
 use crate::server::http2::Limits;
+use crate::server::proxy_protocol::Mode;
 use crate::server::tls::ClientVerify;
 use crate::server::tls::Config as Tls;
 use crate::server::tls::MinVersion;
@@ -12,7 +14,17 @@ use crate::server::wire::Config;
 
 /// Reads the keys.
 pub fn read(section: &mut Section<'_, '_>) -> Config {
-    Config { tls: tls(section), http2: http2(section) }
+    let words = [("off", Mode::Off), ("on", Mode::On)];
+    let proxy_protocol = section.choose("proxy_protocol", Mode::Off, &words);
+    Config { tls: tls(section), http2: http2(section), proxy_protocol }
+}
+
+/// Checks what the keys mean beside others.
+pub fn check(section: &mut Section<'_, '_>, server: &Server) {
+    if server.wire.proxy_protocol == Mode::On && server.trusted_proxies.is_empty() {
+        let hint = "name the load balancers in trusted_proxies";
+        section.mistake("proxy_protocol", "nobody could connect", hint);
+    }
 }
 
 /// Reads `http2…`.
@@ -80,6 +92,7 @@ mod tests {
     #[test]
     fn keys_that_do_nothing_without_each_other_are_mistakes() {
         for (server, told) in [
+            ("proxy_protocol = \"on\"", "[server] proxy_protocol: nobody could connect"),
             ("http2_max_streams = 0", "[server] http2_max_streams: no request"),
             ("tls_key = \"/k\"", "[server] tls_key: a key without its certificate"),
             ("tls_client_verify = \"required\"", "[server] tls_client_verify: without TLS"),

@@ -1,10 +1,11 @@
-//! What stands between a socket and HTTP: TLS, and which version of HTTP a client speaks.
+//! What stands between a socket and HTTP: the PROXY protocol, TLS, and which version of HTTP a client speaks.
 
 use std::future::pending;
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWrite;
@@ -19,6 +20,9 @@ use crate::peer::Peer;
 use crate::peer::Scheme;
 use crate::server::Settings;
 use crate::server::http2;
+use crate::server::proxy_protocol;
+use crate::server::proxy_protocol::Mode;
+use crate::server::proxy_protocol::ProxyProtocol;
 use crate::server::tls;
 use crate::server::tls::Offer;
 use crate::server::tls::Tls;
@@ -31,11 +35,15 @@ pub struct Config {
     pub tls: Option<tls::Config>,
     /// `http2…`: HTTP/2, if it is spoken.
     pub http2: Option<http2::Limits>,
+    /// `proxy_protocol`.
+    pub proxy_protocol: proxy_protocol::Mode,
 }
 
 /// How a listener is spoken to. The default is HTTP/1.1 in the clear, as operators speak to theirs.
 #[derive(Clone, Debug, Default)]
 pub struct Wire {
+    /// Who says whose connections they hand on, if anybody has to.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// TLS that ends here, if any does.
     pub tls: Option<Tls>,
     /// HTTP/2, if it is spoken: agreed on in the TLS handshake, or begun with its preface.
@@ -79,10 +87,14 @@ impl Wire {
     ///
     /// # Errors
     /// As [`Tls::open`].
-    pub fn new(config: &Config, metrics: &Metrics) -> io::Result<Self> {
+    pub fn new(config: &Config, trusted_proxies: &[IpNet], metrics: &Metrics) -> io::Result<Self> {
         let offer = if config.http2.is_some() { Offer::Http2AndHttp1 } else { Offer::Http1 };
         let tls = config.tls.as_ref().map(|tls| Tls::open(tls, offer, metrics.clone()));
-        Ok(Self { tls: tls.transpose()?, http2: config.http2 })
+        let proxy_protocol = match config.proxy_protocol {
+            Mode::Off => None,
+            Mode::On => Some(ProxyProtocol::new(trusted_proxies, metrics.clone())),
+        };
+        Ok(Self { proxy_protocol, tls: tls.transpose()?, http2: config.http2 })
     }
 
     /// Keeps up with what changes in files, forever.
@@ -153,7 +165,7 @@ async fn first_word(stream: &TcpStream, settings: &Settings) -> Option<Begun> {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { tls: None, http2: Some(http2::Limits::default()) }
+        Self { tls: None, http2: Some(http2::Limits::default()), proxy_protocol: Mode::Off }
     }
 }
 

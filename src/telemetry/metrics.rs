@@ -138,6 +138,8 @@ pub struct Families {
     pub certificate_reloads: Family<OutcomeLabel, Counter>,
     /// Handshakes of the listener.
     pub tls_handshakes: Family<OutcomeLabel, Counter>,
+    /// Connections by what their PROXY header was.
+    pub proxy_headers: Family<OutcomeLabel, Counter>,
 }
 
 impl Default for Families {
@@ -161,6 +163,7 @@ impl Default for Families {
             certificate_expiry: Family::default(),
             certificate_reloads: Family::default(),
             tls_handshakes: Family::default(),
+            proxy_headers: Family::default(),
         }
     }
 }
@@ -195,6 +198,7 @@ impl Metrics {
         let reloads = self.certificate_reloads.clone();
         registry.register("certificate_reloads", "Changes of the listener's certificate by outcome", reloads);
         registry.register("tls_handshakes", "Handshakes of the listener by outcome", self.tls_handshakes.clone());
+        registry.register("proxy_headers", "Connections by their PROXY header", self.proxy_headers.clone());
         let mut out = String::new();
         // writing to a string fails only if a metric's own Display does, and none here can
         let _ = text::encode(&mut out, &registry);
@@ -251,6 +255,11 @@ impl Metrics {
     /// Counts a handshake of the listener.
     pub fn tls_handshake(&self, outcome: &'static str) {
         self.tls_handshakes.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// Counts a connection by what its PROXY header was.
+    pub fn proxy_header(&self, outcome: &'static str) {
+        self.proxy_headers.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// Counts a request that is done.

@@ -84,6 +84,13 @@ impl Signed {
 
 impl Client<'_> {
     pub async fn connect(&self, address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        self.begin(stream).await
+    }
+
+    /// Shakes hands on a connection.
+    pub async fn begin(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.issuer.der().clone()).expect("an authority");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -97,8 +104,6 @@ impl Client<'_> {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = self.protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").expect("a name");
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }

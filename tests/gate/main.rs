@@ -42,6 +42,7 @@
 //! | `restart` | another process takes over |
 //! | `load` | a steady load of which no call may fail |
 //! | `tls`, `certificates` | TLS on the listener: who is let in, what is shown, how both change; what is shown is made here |
+//! | `proxy_protocol` | whose PROXY header counts, and for what |
 //! | `http2`, `http2_client` | HTTP/2: the same calls and refusals; a client of it |
 //! | `http2_hostile`, `http2_frames` | hostile HTTP/2, written frame by frame |
 //! | `command`, `secrets` | the built binary: its commands and exit codes, and what its log never holds |
@@ -99,6 +100,7 @@ mod ownership_faults;
 mod passthrough;
 mod permitted;
 mod process;
+mod proxy_protocol;
 mod rates;
 mod regressions;
 mod reload;

@@ -15,6 +15,7 @@ mod headers;
 mod http2_head;
 mod inputs;
 mod member_body;
+mod proxy_header;
 mod response;
 mod target;
 mod token;
@@ -367,6 +368,38 @@ fn a_head_of_http_2_that_passes_is_one_that_http_1_1_carries_on() {
             "\0",
             " ",
             "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        ],
+    );
+}
+
+#[test]
+fn a_proxy_header_is_read_alike_by_another_parser() {
+    check(
+        "proxy_header",
+        proxy_header::holds,
+        30_000,
+        &[
+            "PROXY ",
+            "TCP4 ",
+            "TCP6 ",
+            "UNKNOWN",
+            "192.0.2.1 ",
+            "::1 ",
+            "2001:db8::1 ",
+            "::ffff:192.0.2.1 ",
+            "1 ",
+            "65535",
+            "65536",
+            "0",
+            "\r\n",
+            "\r\n\r\n\0\r\nQUIT\n",
+            "\u{21}\u{11}\0\u{c}",
+            "\u{21}\u{21}\0\u{24}",
+            "\u{20}\0\0\0",
+            "\u{21}\u{31}\0\0",
+            "abcdefghijkl",
+            "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            " ",
         ],
     );
 }
