@@ -145,7 +145,7 @@ fn where_http_2_is_off_its_preface_is_no_request() {
 #[test]
 fn a_preface_that_comes_in_pieces_is_one_and_half_of_one_is_none() {
     run(async {
-        let gate = Gate::start(|config| config.server.connection.head_timeout = Duration::from_millis(50)).await;
+        let gate = Gate::start(|config| config.server.connection.head_timeout = Duration::from_millis(300)).await;
         let mut half = Connection::open(gate.address).await;
         half.send("PRI * HT").await;
         gate.expect_refusal(&half.reply("GET").await, "head_too_slow").await;
@@ -225,7 +225,7 @@ fn an_answer_that_is_cut_off_does_not_look_whole_and_others_go_on() {
 #[test]
 fn a_client_that_takes_nothing_loses_its_stream_and_nothing_else() {
     run(async {
-        let gate = Gate::start(|config| config.server.connection.write_timeout = Duration::from_millis(100)).await;
+        let gate = Gate::start(|config| config.server.connection.write_timeout = Duration::from_millis(400)).await;
         let scene = Scene::new(&gate);
         gate.glance.set_size(&scene.image, 8 * 1024 * 1024);
         let client = Http2::open(gate.address).await;
@@ -294,7 +294,7 @@ fn a_drain_lets_streams_end_and_says_goodbye() {
 #[test]
 fn an_idle_connection_is_ended() {
     run(async {
-        let gate = Gate::start(|config| config.server.connection.keepalive_timeout = Duration::from_millis(20)).await;
+        let gate = Gate::start(|config| config.server.connection.keepalive_timeout = Duration::from_millis(500)).await;
         let fresh = Http2::open(gate.address).await;
         assert!(fresh.ended.await.expect("no panic").is_ok());
         let used = Http2::open(gate.address).await;
