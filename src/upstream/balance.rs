@@ -119,18 +119,17 @@ impl Balance {
         balancer.update().now_or_never().transpose().map_err(io::Error::other)?;
         let probe = Probe::new(&config.health_check_path, config.connections.connect_timeout)?;
         balancer.set_health_check(Box::new(Watched { probe, candidates: candidates.clone() }));
-        Ok(Self {
-            shared: Arc::new(Shared {
-                balancer,
-                candidates,
-                selection: Selection::new(config.rules.strategy),
-                all_open: config.rules.all_open,
-                open_time: config.rules.breaker.open_time,
-                interval: config.health_check_interval,
-                retries: Retries::new(config.rules.retry.clone(), metrics),
-                shed: ShedLayer::new(&config.rules.shed, metrics),
-            }),
-        })
+        let shared = Shared {
+            balancer,
+            candidates,
+            selection: Selection::new(config.rules.strategy),
+            all_open: config.rules.all_open,
+            open_time: config.rules.breaker.open_time,
+            interval: config.health_check_interval,
+            retries: Retries::new(config.rules.retry.clone(), metrics),
+            shed: ShedLayer::new(&config.rules.shed, metrics),
+        };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Tells whether the configured names still mean the addresses that these upstreams have.
