@@ -1,11 +1,11 @@
 //! Who owns an image: asked of Glance, remembered, and forgotten when a change passes by.
 
 pub mod answer;
+pub mod asked;
 pub mod watch;
 
 use std::fmt;
 use std::future::Future;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -13,16 +13,10 @@ use std::time::Duration;
 use std::time::Instant;
 
 use http::HeaderMap;
-use http::HeaderValue;
-use http::Request;
-use http::header::ACCEPT;
-use http::header::HOST;
-use http::uri::PathAndQuery;
 use tower::Service;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use crate::body::Body;
 use crate::cache::Answer as CacheAnswer;
 use crate::cache::Bounds;
 use crate::cache::Failure;
@@ -31,9 +25,9 @@ use crate::call::Account;
 use crate::call::Answer;
 use crate::call::Call;
 use crate::call::Refused;
+use crate::glance::asked::Asked;
 use crate::openstack::identity::ProjectId;
 use crate::openstack::image::ImageOwnership;
-use crate::openstack::request_id::RequestId;
 use crate::openstack::token::TokenDigest;
 use crate::peer::Peer;
 use crate::refusal::Refusal;
@@ -121,21 +115,6 @@ pub struct OwnershipLookup<S> {
     ownerships: Ownerships,
     config: Arc<Config>,
     glance: S,
-}
-
-/// A look-up: which image, below which path, for which request.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    /// The image.
-    pub image: Uuid,
-    /// The path of a member of it, as the client wrote it.
-    pub member: PathAndQuery,
-    /// The client's `Host`, from which Glance builds links.
-    pub host: Option<HeaderValue>,
-    /// The id of the request that needs to know.
-    pub request_id: RequestId,
-    /// Who sent that request.
-    pub peer: IpAddr,
 }
 
 /// How many hashes images are told apart by; two images that share one are looked up more often than needed.
@@ -239,14 +218,7 @@ where
     /// Asks `GET /v2/images/{image_id}` (Image API v2, "Show image").
     async fn ask(&self, asked: &Asked, credential: &Secret<HeaderMap>) -> Result<Known, LookupError> {
         let since = Instant::now();
-        let mut request = Request::get(image_path(asked.member.path()))
-            .header(ACCEPT, "application/json")
-            .body(Body::Empty)
-            .map_err(|error| LookupError::Unavailable(error.to_string()))?;
-        if let Some(host) = &asked.host {
-            request.headers_mut().insert(HOST, host.clone());
-        }
-        request.headers_mut().extend(credential.expose().clone());
+        let request = asked.request(credential)?;
         let (head, body) = request.into_parts();
         let account = Box::new(Account::new(asked.request_id, Peer::plain(asked.peer), &head));
         let answer = self.glance.clone().oneshot(Call { head, body, account }).await;
@@ -254,12 +226,6 @@ where
         let ownership = answer::read(answer.response, self.config.max_answer_bytes).await?;
         Ok(Known { ownership, since, remember: with_jitter(self.config.cache_time) })
     }
-}
-
-/// Takes `/members/{member_id}` off a member path.
-fn image_path(path: &str) -> String {
-    let end = path.rmatch_indices('/').nth(1).map_or(path.len(), |(at, _)| at);
-    path.get(..end).unwrap_or(path).to_owned()
 }
 
 /// Spreads the ends of entries that were made together over a tenth of the time in either direction.
@@ -300,16 +266,5 @@ impl Failure for LookupError {
 impl fmt::Debug for Ownerships {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Ownerships").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::image_path;
-
-    #[test]
-    fn the_image_path_is_what_stands_before_the_members() {
-        assert_eq!(image_path("/v2/images/I/members/M"), "/v2/images/I");
-        assert_eq!(image_path("/image/v2.9/images/I/members/M"), "/image/v2.9/images/I");
     }
 }
