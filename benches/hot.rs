@@ -129,7 +129,7 @@ fn cache_hit(bencher: Bencher, entries: u64) {
     let cache: Remembered<Uuid, Vouched, VerifyError> = Remembered::new(
         "bench",
         &CacheBounds { entries: entries * 2, negative: Duration::from_secs(1) },
-        Metrics::default(),
+        &Metrics::default(),
     );
     let vouched = Vouched::now(identity(), Duration::from_hours(1));
     let look = |key: u64| {

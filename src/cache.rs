@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use moka::Expiry;
 use moka::future::Cache;
+use prometheus_client::metrics::counter::Counter;
 
 use crate::telemetry::metrics::Metrics;
 
@@ -43,7 +44,16 @@ pub struct Remembered<K, V, E> {
     name: &'static str,
     good: Cache<K, V>,
     bad: Cache<K, (E, Instant)>,
-    metrics: Metrics,
+    counts: Counts,
+}
+
+/// What is counted; found once, because a look-up is faster than finding its counter.
+#[derive(Clone)]
+struct Counts {
+    hit: Counter,
+    negative_hit: Counter,
+    miss: Counter,
+    stale: Counter,
 }
 
 /// Ends each entry when its answer says so.
@@ -56,12 +66,17 @@ where
     E: Failure,
 {
     /// Makes an empty cache; the name is its label in the metrics.
-    pub fn new(name: &'static str, bounds: &Bounds, metrics: Metrics) -> Self {
+    pub fn new(name: &'static str, bounds: &Bounds, metrics: &Metrics) -> Self {
         Self {
             name,
             good: Cache::builder().max_capacity(bounds.entries).expire_after(AsAnswered).build(),
             bad: Cache::builder().max_capacity(bounds.entries / 4 + 1).time_to_live(bounds.negative).build(),
-            metrics,
+            counts: Counts {
+                hit: metrics.cache(name, "hit"),
+                negative_hit: metrics.cache(name, "negative_hit"),
+                miss: metrics.cache(name, "miss"),
+                stale: metrics.cache(name, "stale"),
+            },
         }
     }
 
@@ -76,21 +91,37 @@ where
     where
         F: Future<Output = Result<V, E>>,
     {
-        if let Some(answer) = self.good.get(&key).await {
+        if let Some(remembered) = self.remembered(&key, &holds).await {
+            return remembered;
+        }
+        // on the heap, or every request would carry the room that asking a neighbour needs
+        Box::pin(self.load_anew(key, holds, load)).await
+    }
+
+    /// Returns what is remembered and holds.
+    async fn remembered(&self, key: &K, holds: &impl Fn(Instant) -> bool) -> Option<Result<V, E>> {
+        if let Some(answer) = self.good.get(key).await {
             if holds(answer.since()) {
-                self.metrics.cache(self.name, "hit");
-                return Ok(answer);
+                self.counts.hit.inc();
+                return Some(Ok(answer));
             }
-            self.metrics.cache(self.name, "stale");
-            self.good.invalidate(&key).await;
-        } else if let Some((failure, since)) = self.bad.get(&key).await
+            self.counts.stale.inc();
+            self.good.invalidate(key).await;
+        } else if let Some((failure, since)) = self.bad.get(key).await
             && holds(since)
         {
-            self.metrics.cache(self.name, "negative_hit");
-            return Err(failure);
+            self.counts.negative_hit.inc();
+            return Some(Err(failure));
         } else {
-            self.metrics.cache(self.name, "miss");
+            self.counts.miss.inc();
         }
+        None
+    }
+
+    async fn load_anew<F>(&self, key: K, holds: impl Fn(Instant) -> bool, load: impl Fn() -> F) -> Result<V, E>
+    where
+        F: Future<Output = Result<V, E>>,
+    {
         let loaded = self.load(&key, &load).await;
         match &loaded {
             // somebody else had asked before the change that made this request look again
@@ -166,7 +197,7 @@ mod tests {
     }
 
     fn cache(entries: u64) -> Remembered<u32, Good, Bad> {
-        Remembered::new("test", &Bounds { entries, negative: Duration::from_hours(1) }, Metrics::default())
+        Remembered::new("test", &Bounds { entries, negative: Duration::from_hours(1) }, &Metrics::default())
     }
 
     #[tokio::test]

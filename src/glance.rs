@@ -164,7 +164,7 @@ impl Ownerships {
 
 fn empty(config: &Config, metrics: Metrics) -> Remembered<(Uuid, Viewer), Known, LookupError> {
     let bounds = Bounds { entries: config.cache_entries, negative: config.negative_cache_time };
-    Remembered::new("ownership", &bounds, metrics)
+    Remembered::new("ownership", &bounds, &metrics)
 }
 
 impl Forgotten {

@@ -88,13 +88,10 @@ impl Visit for Line {
         match field.name() {
             "verdict" => value.clone_into(&mut self.verdict),
             "reason" => value.clone_into(&mut self.reason),
+            "request_id" => value.clone_into(&mut self.request_id),
             _ => {}
         }
     }
 
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "request_id" {
-            self.request_id = format!("{value:?}");
-        }
-    }
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }

@@ -26,7 +26,7 @@ pub fn write(account: &Account, outcome: &Outcome) {
     let path = account.path.as_ref();
     tracing::info!(
         target: "access",
-        request_id = %account.request_id,
+        request_id = account.request_id.encode(&mut [0; 40]),
         peer.ip = %account.peer,
         client.certificate = account.certificate.map(tracing::field::display),
         http.method = account.method.as_str(),
@@ -50,9 +50,14 @@ pub fn write(account: &Account, outcome: &Outcome) {
         upstream.status = account.upstream_status.map(|status| status.as_u16()),
         bytes_out = outcome.bytes,
         whole = outcome.whole,
-        duration_ms = outcome.took.as_secs_f64() * 1000.0,
+        duration_ms = in_millis(outcome.took),
         "request"
     );
+}
+
+/// Returns milliseconds, to the microsecond.
+pub fn in_millis(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1e6).round() / 1e3
 }
 
 fn millis(age: Duration) -> u64 {

@@ -208,10 +208,10 @@ impl Drop for Opened {
             metrics.in_flight.dec();
             tracing::info!(
                 target: "access",
-                request_id = %self.request_id,
+                request_id = self.request_id.encode(&mut [0; 40]),
                 http.method = self.method.as_str(),
                 http.path = self.target.as_ref().map_or("", |target| target.path()),
-                duration_ms = self.started.elapsed().as_secs_f64() * 1000.0,
+                duration_ms = access_log::in_millis(self.started.elapsed()),
                 "client hung up before its answer"
             );
         }

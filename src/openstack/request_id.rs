@@ -31,11 +31,15 @@ impl RequestId {
 
     /// Writes the id as a header value.
     pub fn to_header(self) -> HeaderValue {
-        let mut text = [0; 40];
+        HeaderValue::from_str(self.encode(&mut [0; 40])).unwrap_or_else(|_| HeaderValue::from_static("req-"))
+    }
+
+    /// Writes the id as text, without an allocation: it is written three times for each request.
+    pub fn encode(self, text: &mut [u8; 40]) -> &str {
         let (prefix, uuid) = text.split_at_mut(4);
         prefix.copy_from_slice(b"req-");
         self.0.hyphenated().encode_lower(uuid);
-        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("req-"))
+        std::str::from_utf8(text).unwrap_or_default()
     }
 }
 

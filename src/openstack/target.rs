@@ -121,7 +121,13 @@ impl Target {
 /// Splits the path and decodes each segment once, refusing what could be split or decoded otherwise.
 fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, NotCanonical> {
     let rest = path.strip_prefix('/').ok_or(NotCanonical::NotOriginForm)?;
-    if rest.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'\\' | b';')) {
+    let (mut is_forbidden, mut has_escapes) = (false, false);
+    // without a branch a byte, so that the compiler looks at many at once
+    for byte in rest.bytes() {
+        is_forbidden |= !byte.is_ascii_graphic() | (byte == b'\\') | (byte == b';');
+        has_escapes |= byte == b'%';
+    }
+    if is_forbidden {
         return Err(NotCanonical::ForbiddenByte);
     }
     let mut segments = Vec::with_capacity(6);
@@ -131,7 +137,7 @@ fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, NotCanonical> {
         if part.is_empty() && parts.peek().is_some() {
             return Err(NotCanonical::EmptySegment);
         }
-        let segment = decode(part)?;
+        let segment = if has_escapes { decode(part)? } else { Cow::Borrowed(part) };
         if segment == "." || segment == ".." {
             return Err(NotCanonical::DotSegment);
         }

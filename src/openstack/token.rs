@@ -1,5 +1,7 @@
 //! The token a client sends: unverified, and never printed.
 
+use std::sync::OnceLock;
+
 use aws_lc_rs::digest;
 use http::HeaderMap;
 use http::HeaderName;
@@ -22,7 +24,10 @@ pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// A token as it came, before anybody vouched for it.
 #[derive(Clone, Debug)]
-pub struct UnverifiedToken(Secret<HeaderValue>);
+pub struct UnverifiedToken {
+    value: Secret<HeaderValue>,
+    digest: OnceLock<TokenDigest>,
+}
 
 /// The one credential of a request.
 #[derive(Clone, Debug)]
@@ -46,6 +51,11 @@ pub enum TokenFault {
     Ambiguous,
     /// Not a string any token could be.
     Malformed,
+}
+
+/// Tells whether all bytes are visible ASCII. Without a branch a byte, so that the compiler looks at many at once.
+fn are_graphic(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |good, byte| good & byte.is_ascii_graphic())
 }
 
 impl Credential {
@@ -137,22 +147,22 @@ impl UnverifiedToken {
         if bytes.is_empty() {
             return Err(TokenFault::Missing);
         }
-        if bytes.len() > MAX_TOKEN_BYTES || !bytes.iter().all(u8::is_ascii_graphic) {
+        if bytes.len() > MAX_TOKEN_BYTES || !are_graphic(bytes) {
             return Err(TokenFault::Malformed);
         }
         let mut token = token.clone();
         token.set_sensitive(true);
-        Ok(Self(Secret::new(token)))
+        Ok(Self { value: Secret::new(token), digest: OnceLock::new() })
     }
 
     /// Returns the header value, for the services that may see it.
     pub fn expose(&self) -> &HeaderValue {
-        self.0.expose()
+        self.value.expose()
     }
 
     /// Returns the token as text; it is ASCII by construction.
     pub fn expose_str(&self) -> &str {
-        self.0.expose().to_str().unwrap_or_default()
+        self.value.expose().to_str().unwrap_or_default()
     }
 
     /// Tells whether the token has the three parts of a signed token (RFC 7515 section 3.1).
@@ -162,9 +172,11 @@ impl UnverifiedToken {
 
     /// Returns the SHA-256 of the whole token: two tokens share a verdict only if they are the same bytes.
     pub fn digest(&self) -> TokenDigest {
-        let mut key = [0; 32];
-        key.copy_from_slice(digest::digest(&digest::SHA256, self.0.expose().as_bytes()).as_ref());
-        TokenDigest(key)
+        *self.digest.get_or_init(|| {
+            let mut key = [0; 32];
+            key.copy_from_slice(digest::digest(&digest::SHA256, self.value.expose().as_bytes()).as_ref());
+            TokenDigest(key)
+        })
     }
 }
 

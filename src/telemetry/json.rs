@@ -100,9 +100,9 @@ impl Fields<'_> {
         self.line.extend_from_slice(b"\":");
     }
 
-    fn plain(&mut self, field: &Field, value: impl fmt::Display) {
+    fn integer(&mut self, field: &Field, value: impl itoa::Integer) {
         self.name(field);
-        let _ = write!(self.line, "{value}");
+        self.line.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 }
 
@@ -115,15 +115,16 @@ impl Visit for Fields<'_> {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.plain(field, value);
+        self.integer(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.plain(field, value);
+        self.integer(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.plain(field, value);
+        self.name(field);
+        self.line.extend_from_slice(if value { b"true" } else { b"false" });
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
@@ -156,8 +157,14 @@ impl fmt::Write for Escaping<'_> {
 
 /// Writes the inside of a JSON string (RFC 8259 section 7).
 fn escape(line: &mut Vec<u8>, text: &str) {
+    let is_special = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|&byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+    // nearly all text has nothing to escape: that is found without a branch a byte
+    if !rest.iter().fold(false, |found, &byte| found | is_special(byte)) {
+        line.extend_from_slice(rest);
+        return;
+    }
+    while let Some(at) = rest.iter().position(|&byte| is_special(byte)) {
         let (plain, from) = rest.split_at(at);
         line.extend_from_slice(plain);
         if let Some((&byte, after)) = from.split_first() {

@@ -231,9 +231,9 @@ impl Metrics {
         }
     }
 
-    /// Counts a cache look-up.
-    pub fn cache(&self, cache: &'static str, result: &'static str) {
-        self.cache_requests.get_or_create(&CacheLabels { cache, result }).inc();
+    /// Returns the counter of a cache's look-ups that end like this.
+    pub fn cache(&self, cache: &'static str, result: &'static str) -> Counter {
+        self.cache_requests.get_or_create_owned(&CacheLabels { cache, result })
     }
 
     /// Counts a call to a neighbour.
