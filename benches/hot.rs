@@ -203,7 +203,7 @@ fn call() -> Call {
         .header("content-length", "21");
     let (head, ()) = request.body(()).expect("a request").into_parts();
     let account = Box::new(Account::new(RequestId::random(), Peer::plain(PEER), &head));
-    Call { head, body: Body::Empty, account }
+    Call { head: Box::new(head), body: Body::Empty, account }
 }
 
 /// The account of a permitted member update.

@@ -135,7 +135,10 @@ fn worker(
             let answer = move |peer, violation, request| {
                 // the generation that this request begins with, and keeps
                 let stack = stacks.stack(index);
-                async move { stack.service.clone().answer(peer, violation, request).await }
+                async move {
+                    // held to the end: a generation is in use as long as a request of it is under way
+                    stack.service.answer(peer, violation, request).await
+                }
             };
             let (wire, bounds) = (|| current.wire(), || current.connection());
             server::serve(listener, wire, bounds, answer, counts.clone(), stop.clone(), || current.drain_timeout())

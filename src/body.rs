@@ -32,7 +32,7 @@ pub enum Body {
     /// Bytes the gate holds: a validated body, a refusal, or what was read of a refused one.
     Full(Bytes),
     /// Bytes that pass through unread.
-    Stream(Stream),
+    Stream(Box<Stream>),
     /// A body that was lost while the gate read it; it can not be sent on.
     Lost,
 }
@@ -103,7 +103,7 @@ impl Body {
         if source.is_end() {
             return Self::Empty;
         }
-        Self::Stream(Stream {
+        Self::Stream(Box::new(Stream {
             read_before: Bytes::new(),
             source: Box::new(source),
             sender,
@@ -112,7 +112,7 @@ impl Body {
             progress: None,
             on_end: None,
             lease: None,
-        })
+        }))
     }
 
     /// Holds the place until the last byte has passed, or the body is given up.

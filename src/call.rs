@@ -28,7 +28,7 @@ use crate::refusal::Refusal;
 #[derive(Debug)]
 pub struct Call {
     /// The head, as far as it may be forwarded.
-    pub head: Parts,
+    pub head: Box<Parts>,
     /// The body.
     pub body: Body,
     /// What is told of the request when it is done.
@@ -146,12 +146,12 @@ impl Call {
     /// Returns what is left of a call whose request is gone: it can be told of, but not forwarded.
     pub fn spent(account: Box<Account>) -> Self {
         let (head, ()) = Request::new(()).into_parts();
-        Self { head, body: Body::Lost, account }
+        Self { head: Box::new(head), body: Body::Lost, account }
     }
 
     /// Turns the call into the request that is sent.
     pub fn into_request(self) -> (Request<Body>, Box<Account>) {
-        (Request::from_parts(self.head, self.body), self.account)
+        (Request::from_parts(*self.head, self.body), self.account)
     }
 }
 

@@ -135,7 +135,7 @@ impl Default for Config {
 
 impl Ownerships {
     /// Makes an empty memory.
-    pub fn new(config: &Config, metrics: Metrics) -> Self {
+    pub fn new(config: &Config, metrics: &Metrics) -> Self {
         let at = (0..FORGOTTEN_SLOTS).map(|_| AtomicU64::new(0)).collect();
         Self { cache: empty(config, metrics), forgotten: Arc::new(Forgotten { epoch: Instant::now(), at }) }
     }
@@ -145,7 +145,7 @@ impl Ownerships {
     /// Requests that began with the old one may still change images: what they make it forget, the new one must not
     /// believe either.
     #[must_use]
-    pub fn emptied(&self, config: &Config, metrics: Metrics) -> Self {
+    pub fn emptied(&self, config: &Config, metrics: &Metrics) -> Self {
         Self { cache: empty(config, metrics), forgotten: self.forgotten.clone() }
     }
 
@@ -162,9 +162,9 @@ impl Ownerships {
     }
 }
 
-fn empty(config: &Config, metrics: Metrics) -> Remembered<(Uuid, Viewer), Known, LookupError> {
+fn empty(config: &Config, metrics: &Metrics) -> Remembered<(Uuid, Viewer), Known, LookupError> {
     let bounds = Bounds { entries: config.cache_entries, negative: config.negative_cache_time };
-    Remembered::new("ownership", &bounds, &metrics)
+    Remembered::new("ownership", &bounds, metrics)
 }
 
 impl Forgotten {
@@ -221,7 +221,7 @@ where
         let request = asked.request(credential)?;
         let (head, body) = request.into_parts();
         let account = Box::new(Account::new(asked.request_id, Peer::plain(asked.peer), &head));
-        let answer = self.glance.clone().oneshot(Call { head, body, account }).await;
+        let answer = self.glance.clone().oneshot(Call { head: Box::new(head), body, account }).await;
         let answer = answer.map_err(|refused| LookupError::of(*refused))?;
         let ownership = answer::read(answer.response, self.config.max_answer_bytes).await?;
         Ok(Known { ownership, since, remember: with_jitter(self.config.cache_time) })

@@ -76,11 +76,11 @@ const ENDED_CACHE_TIME: Duration = Duration::from_mins(1);
 
 impl TokenVerifier {
     /// Puts the verifier together.
-    pub fn new(config: &Config, keystone: Keystone, signed: SignedTokens, metrics: Metrics) -> Self {
+    pub fn new(config: &Config, keystone: Keystone, signed: SignedTokens, metrics: &Metrics) -> Self {
         let bounds = Bounds { entries: config.token_cache_entries, negative: config.negative_cache_time };
-        let cache = Remembered::new("token", &bounds, &metrics);
+        let cache = Remembered::new("token", &bounds, metrics);
         let few = Bounds { entries: config.token_cache_entries / 16 + 1, ..bounds };
-        let ended = Remembered::new("ended_token", &few, &metrics);
+        let ended = Remembered::new("ended_token", &few, metrics);
         Self { shared: Arc::new(Shared { cache, ended, cache_time: config.token_cache_time, keystone, signed }) }
     }
 

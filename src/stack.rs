@@ -4,14 +4,16 @@
 //! only what the one above it has proved.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use http::Request;
 use http::Response;
 use tower::Service;
 use tower::ServiceBuilder;
-use tower::ServiceExt;
-use tower::util::BoxCloneSyncService;
+use tower::util::BoxService;
 
 use crate::body::Body;
 use crate::call::Account;
@@ -89,9 +91,12 @@ pub struct Parts {
 }
 
 /// The whole way, ready for a request; cloning shares it.
+///
+/// It belongs to one worker, so that nobody ever waits for the lock; a clone of the way for each request would cost more
+/// than the checks.
 #[derive(Clone)]
 pub struct HttpService {
-    edge: BoxCloneSyncService<Call, Response<Told>, Infallible>,
+    edge: Arc<Mutex<BoxService<Call, Response<Told>, Infallible>>>,
 }
 
 /// Puts the way together.
@@ -129,7 +134,7 @@ pub fn build(parts: Parts) -> HttpService {
         .layer(VouchLayer::new(parts.service_tokens)) // only a service's token stands beside a user's
         .service(Route::new(&parts.mount, member_update, passthrough, parts.healthcheck));
 
-    HttpService { edge: BoxCloneSyncService::new(edge) }
+    HttpService { edge: Arc::new(Mutex::new(BoxService::new(edge))) }
 }
 
 impl HttpService {
@@ -137,12 +142,12 @@ impl HttpService {
     ///
     /// # Errors
     /// Never: what goes wrong is an answer.
-    pub async fn answer(
-        self,
+    pub fn answer(
+        &self,
         peer: Peer,
         violation: Option<Violation>,
         request: Request<Body>,
-    ) -> Result<Response<Told>, Infallible> {
+    ) -> impl Future<Output = Result<Response<Told>, Infallible>> + Send + use<> {
         let (head, body) = request.into_parts();
         let request_id =
             head.headers.get(X_OPENSTACK_REQUEST_ID).and_then(RequestId::parse).unwrap_or_else(RequestId::random);
@@ -152,8 +157,8 @@ impl HttpService {
             account.target = None;
             account.violation = violation;
         }
-        let call = Call { head, body, account };
-        let mut edge = self.edge;
-        edge.ready().await?.call(call).await
+        let call = Call { head: Box::new(head), body, account };
+        // always ready: what is full says so by a refusal
+        self.edge.lock().unwrap_or_else(PoisonError::into_inner).call(call)
     }
 }

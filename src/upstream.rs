@@ -85,7 +85,7 @@ impl Shared {
                 Choice::Full => {
                     let (head, body) = request.into_parts();
                     let cause = Cow::Borrowed("every upstream in use has upstream.max_in_flight requests");
-                    return Err(Call { head, body, account }.refuse(Refusal::UpstreamBusy, cause));
+                    return Err(Call { head: Box::new(head), body, account }.refuse(Refusal::UpstreamBusy, cause));
                 }
                 Choice::None => return Err(Call::spent(account).refuse(refused.0, refused.1)),
             };

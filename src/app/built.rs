@@ -81,7 +81,7 @@ impl Built {
             verifier: verifier(config, &metrics, key_ring(config)?)?,
             has_own_token: Arc::default(),
             issuers: issuers(config, &metrics)?,
-            ownerships: Ownerships::new(&config.ownership, metrics.clone()),
+            ownerships: Ownerships::new(&config.ownership, &metrics),
             member_limit: LimitLayer::new(config.member_limit.clone()),
             rates: Rates::new(config.rates.clone()),
             overload: OverloadLayer::new(config.overload.clone()),
@@ -122,7 +122,7 @@ impl Built {
         let ownerships = if keep != Keep::Nothing && keeps_issuers && self.basis.keeps_owners(&basis) {
             self.ownerships.clone()
         } else {
-            self.ownerships.emptied(&config.ownership, metrics.clone())
+            self.ownerships.emptied(&config.ownership, metrics)
         };
         let wire = Wire::new(&config.server.wire, &config.server.trusted_proxies, metrics)?;
         // what is known of the upstreams' health stays with them: a reload makes no dead one look alive
@@ -239,7 +239,7 @@ fn keystone_client(config: &Config) -> io::Result<JsonClient> {
 fn verifier(config: &Config, metrics: &Metrics, keys: Option<KeyRing>) -> io::Result<TokenVerifier> {
     let settings = &config.keystone;
     let keystone = Keystone::new(settings, keystone_client(config)?, metrics.clone());
-    Ok(TokenVerifier::new(settings, keystone, SignedTokens::new(settings.jws, keys), metrics.clone()))
+    Ok(TokenVerifier::new(settings, keystone, SignedTokens::new(settings.jws, keys), metrics))
 }
 
 /// Builds the issuers, if there are any; their verdicts are remembered as long as Keystone's.
@@ -257,5 +257,5 @@ fn issuers(config: &Config, metrics: &Metrics) -> io::Result<Option<AccessTokens
     let client = JsonClient::new(limits, settings.cafile.as_deref())?;
     let issuers = Issuers::new(&config.oidc, client, metrics.clone())?;
     let bounds = Bounds { entries: settings.token_cache_entries, negative: settings.negative_cache_time };
-    Ok(Some(AccessTokens::new(issuers, &bounds, settings.token_cache_time, metrics.clone())))
+    Ok(Some(AccessTokens::new(issuers, &bounds, settings.token_cache_time, metrics)))
 }

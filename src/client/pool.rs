@@ -86,7 +86,8 @@ impl Pool {
     pub async fn send(&self, endpoint: &Endpoint, request: Request<Body>) -> Result<Response<Body>, PoolError> {
         match endpoint.protocol() {
             Protocol::Http1 => self.send_alone(endpoint, request).await,
-            Protocol::Http2 => self.send_shared(endpoint, request).await,
+            // on the heap, as connecting is: nearly all requests find a kept connection, and need no room for the rest
+            Protocol::Http2 => Box::pin(self.send_shared(endpoint, request)).await,
         }
     }
 
@@ -104,6 +105,10 @@ impl Pool {
                 Err(failure) => return Err(failure.into()),
             }
         }
+        Box::pin(self.connect_and_send(endpoint, request)).await
+    }
+
+    async fn connect_and_send(&self, endpoint: &Endpoint, request: Request<Body>) -> Result<Response<Body>, PoolError> {
         match in_time(self.limits.connect_timeout, endpoint.connect(self.limits.max_connections)).await {
             Ok(connected) => self.send_first(endpoint, connected, request).await,
             Err(error) => Err(PoolError::unsent(error, request)),
@@ -127,7 +132,7 @@ impl Pool {
         let mut request = request;
         for _ in 0..MAX_TRIES {
             if lane.is_declined() {
-                return self.send_alone(endpoint, request).await;
+                return Box::pin(self.send_alone(endpoint, request)).await;
             }
             let link =
                 match in_time(self.limits.connect_timeout, link(&lane, endpoint, self.limits.max_connections)).await {

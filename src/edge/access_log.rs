@@ -7,6 +7,7 @@ use http::Version;
 
 use crate::call::Account;
 use crate::openstack::member::RequestedStatus;
+use crate::peer::address_text;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +28,7 @@ pub fn write(account: &Account, outcome: &Outcome) {
     tracing::info!(
         target: "access",
         request_id = account.request_id.encode(&mut [0; 40]),
-        peer.ip = %account.peer,
+        peer.ip = address_text(account.peer, &mut [0; 45]),
         client.certificate = account.certificate.map(tracing::field::display),
         http.method = account.method.as_str(),
         http.path = account.target.as_ref().map_or("", |target| target.path()),

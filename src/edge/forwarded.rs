@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::framing::head::is_token_byte;
 use crate::peer::Scheme;
+use crate::peer::address_text;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -32,9 +33,11 @@ pub fn client_before(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
 
 /// Says for whom, and how, the gate was asked; what others may not say is gone already.
 pub fn tell(headers: &mut HeaderMap, peer: IpAddr, scheme: Scheme) {
-    let before = joined(headers, &X_FORWARDED_FOR);
-    let chain = before.map_or_else(|| peer.to_string(), |before| format!("{before}, {peer}"));
-    if let Ok(chain) = HeaderValue::try_from(chain) {
+    let chain = match joined(headers, &X_FORWARDED_FOR) {
+        Some(before) => HeaderValue::try_from(format!("{before}, {peer}")),
+        None => HeaderValue::from_str(address_text(peer, &mut [0; 45])),
+    };
+    if let Ok(chain) = chain {
         headers.insert(X_FORWARDED_FOR, chain);
     }
     if scheme == Scheme::Https && !headers.contains_key(&X_FORWARDED_PROTO) {
@@ -55,8 +58,11 @@ pub fn tell(headers: &mut HeaderMap, peer: IpAddr, scheme: Scheme) {
 
 /// Joins the lines of a list (RFC 9110 section 5.3); some proxies add a line of their own.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    if !headers.contains_key(name) {
+        return None;
+    }
     let lines: Option<Vec<&str>> = headers.get_all(name).iter().map(|line| line.to_str().ok()).collect();
-    lines.filter(|lines| !lines.is_empty()).map(|lines| lines.join(", "))
+    lines.map(|lines| lines.join(", "))
 }
 
 /// Finds the first address, from the right, that is no proxy's. What is no address ends the search: nobody knows what

@@ -22,8 +22,8 @@ pub struct AccessTokens {
 
 impl AccessTokens {
     /// Remembers verdicts within the bounds, and good ones for the cache time at most.
-    pub fn new(issuers: Issuers, bounds: &Bounds, cache_time: Duration, metrics: Metrics) -> Self {
-        Self { issuers, cache: Remembered::new("access_token", bounds, &metrics), cache_time }
+    pub fn new(issuers: Issuers, bounds: &Bounds, cache_time: Duration, metrics: &Metrics) -> Self {
+        Self { issuers, cache: Remembered::new("access_token", bounds, metrics), cache_time }
     }
 
     /// Returns what the token proves.

@@ -119,6 +119,7 @@ impl Target {
 }
 
 /// Splits the path and decodes each segment once, refusing what could be split or decoded otherwise.
+#[expect(clippy::needless_bitwise_bool, reason = "a lazy operator is a branch")]
 fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, NotCanonical> {
     let rest = path.strip_prefix('/').ok_or(NotCanonical::NotOriginForm)?;
     let (mut is_forbidden, mut has_escapes) = (false, false);

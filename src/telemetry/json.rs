@@ -83,8 +83,12 @@ fn write_now(line: &mut Vec<u8>) {
         }
         line.extend_from_slice(words.as_bytes());
     });
-    // writing to bytes can not fail
-    let _ = write!(line, ".{:06}Z", since.subsec_micros());
+    let mut digits = itoa::Buffer::new();
+    // seven digits, of which the first keeps the zeros of the others
+    let micros = digits.format(1_000_000 + since.subsec_micros());
+    line.push(b'.');
+    line.extend_from_slice(micros.as_bytes().get(1..).unwrap_or_default());
+    line.push(b'Z');
 }
 
 /// Writes fields behind each other.
@@ -156,6 +160,7 @@ impl fmt::Write for Escaping<'_> {
 }
 
 /// Writes the inside of a JSON string (RFC 8259 section 7).
+#[expect(clippy::needless_bitwise_bool, reason = "a lazy operator is a branch")]
 fn escape(line: &mut Vec<u8>, text: &str) {
     let is_special = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
     let mut rest = text.as_bytes();

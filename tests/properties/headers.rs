@@ -91,7 +91,7 @@ fn inspect(headers: HeaderMap, is_trusted: bool) -> Result<HeaderMap, Refusal> {
         let answer = Answer { response: Response::new(Body::Empty), account: call.account };
         std::future::ready(Ok::<_, Box<Refused>>(answer))
     });
-    let answered = layer.layer(inner).call(Call { head, body: Body::Empty, account }).now_or_never();
+    let answered = layer.layer(inner).call(Call { head: Box::new(head), body: Body::Empty, account }).now_or_never();
     match answered.ok_or("it waits for nothing") {
         Ok(Ok(_)) => seen.ok_or(Refusal::HeaderAmbiguous),
         Ok(Err(refused)) => Err(refused.refusal),
