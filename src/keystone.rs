@@ -10,6 +10,7 @@ pub mod service_token;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 use std::time::SystemTime;
 
 use http::HeaderValue;
@@ -105,11 +106,15 @@ impl TokenVerifier {
         asker: RequestId,
         may_ask: impl Fn() -> bool,
     ) -> Result<Vouched, VerifyError> {
-        let vouched = self
-            .shared
-            .cache
-            .get_or_load(token.digest(), |_| true, || self.shared.load(token, asker, &may_ask))
-            .await?;
+        // a key that is taken away takes its verdicts along
+        let holds = |since| match &self.shared.signed {
+            SignedTokens::Verify(keys) | SignedTokens::Offline(keys) => {
+                keys.vouched_for(since) || !token.looks_signed()
+            }
+            SignedTokens::Opaque => true,
+        };
+        let vouched =
+            self.shared.cache.get_or_load(token.digest(), holds, || self.shared.load(token, asker, &may_ask)).await?;
         if vouched.identity.is_expired_at(SystemTime::now()) {
             return Err(VerifyError::Expired);
         }
@@ -173,6 +178,7 @@ impl Shared {
         asker: RequestId,
         may_ask: &impl Fn() -> bool,
     ) -> Result<Vouched, VerifyError> {
+        let since = Instant::now();
         match &self.signed {
             SignedTokens::Verify(keys) if token.looks_signed() => {
                 keys.verify(token)?;
@@ -181,7 +187,7 @@ impl Shared {
                 let claims = keys.verify(token)?;
                 // access rules are not in the token: only Keystone knows what such a credential may do
                 if !Claims::is_from_application_credential(&claims) {
-                    return Ok(Vouched::now(claims.into_identity(), self.cache_time));
+                    return Ok(Vouched::now(claims.into_identity(), self.cache_time).asked(since));
                 }
             }
             SignedTokens::Opaque | SignedTokens::Verify(_) | SignedTokens::Offline(_) => {}
@@ -190,7 +196,7 @@ impl Shared {
             return Err(VerifyError::TooManyQuestions);
         }
         let identity = self.keystone.validate(token, asker, Ended::Refused).await?;
-        Ok(Vouched::now(identity, self.cache_time))
+        Ok(Vouched::now(identity, self.cache_time).asked(since))
     }
 }
 

@@ -25,6 +25,12 @@ impl Vouched {
         Self { identity: Arc::new(identity), since: Instant::now(), remember: left.min(cache_time) }
     }
 
+    /// Notes that it was asked for earlier than it was proved.
+    #[must_use]
+    pub fn asked(self, since: Instant) -> Self {
+        Self { since, ..self }
+    }
+
     /// Notes that Keystone vouched for it although it may have ended; it is remembered for the cache time.
     pub fn although_ended(identity: Identity, cache_time: Duration) -> Self {
         Self { identity: Arc::new(identity), since: Instant::now(), remember: cache_time }

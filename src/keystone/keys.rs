@@ -6,8 +6,10 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use jsonwebtoken::Algorithm;
 use jsonwebtoken::DecodingKey;
 use rustls::pki_types::SubjectPublicKeyInfoDer;
@@ -27,6 +29,7 @@ pub struct KeyRing {
 struct Shared {
     directory: PathBuf,
     keys: ArcSwap<Vec<Key>>,
+    withdrawn: ArcSwapOption<Instant>,
 }
 
 /// One key speaks one algorithm, and no header can talk it into another.
@@ -58,7 +61,9 @@ impl KeyRing {
     /// Fails if it can not be read, holds no key, or holds a file that is no usable key.
     pub fn open(directory: &Path) -> io::Result<Self> {
         let keys = read(directory)?;
-        Ok(Self { shared: Arc::new(Shared { directory: directory.into(), keys: ArcSwap::from_pointee(keys) }) })
+        let keys = ArcSwap::from_pointee(keys);
+        let withdrawn = ArcSwapOption::empty();
+        Ok(Self { shared: Arc::new(Shared { directory: directory.into(), keys, withdrawn }) })
     }
 
     /// Reads the directory again; on a mistake the keys in use stay.
@@ -71,8 +76,17 @@ impl KeyRing {
             return Ok(Refreshed::Unchanged);
         }
         let count = keys.len();
-        self.shared.keys.store(Arc::new(keys));
+        let old = self.shared.keys.swap(Arc::new(keys));
+        let new = self.shared.keys.load();
+        if old.iter().any(|old| new.iter().all(|new| new.pem != old.pem)) {
+            self.shared.withdrawn.store(Some(Arc::new(Instant::now())));
+        }
         Ok(Refreshed::Changed(count))
+    }
+
+    /// Tells whether a verdict that was asked for then may rest on these keys: not if one was taken away since.
+    pub fn vouched_for(&self, since: Instant) -> bool {
+        self.shared.withdrawn.load().as_ref().is_none_or(|withdrawn| **withdrawn < since)
     }
 
     /// Tells whether the other ring holds the very same keys.
