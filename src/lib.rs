@@ -4,7 +4,7 @@
 //! ```text
 //!  client ─▶ server ─▶ edge ─▶ route ─┬─ member update ─▶ enforce ─▶ authenticate ─▶ validate ─▶ authorize ─┐
 //!           accept     id, log,       │                                                                     ├─▶ upstream ─▶ Glance
-//!           hyper      respond,       ├─ passthrough ─────▶ identify ─▶ watch ──────────────────────────────┘
+//!           codecs     respond,       ├─ passthrough ─────▶ identify ─▶ watch ──────────────────────────────┘
 //!                      headers        ├─ healthcheck
 //!                                     └─ ambiguous ─▶ refused
 //! ```

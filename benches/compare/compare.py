@@ -10,6 +10,7 @@ import cases
 import install
 import report
 import scaling
+import soak
 from parts import PARTS, RATE
 from rig import Failure, ROOT, Rig, say
 from targets import Target, version
@@ -28,6 +29,8 @@ def arguments():
     parser.add_argument("--rate", type=int, default=RATE, help=f"member updates a second of the part rate ({RATE})")
     parser.add_argument("--remembered", type=int, default=100_000,
                         help="up to how many tokens and images the part scaling goes; a million takes minutes (100000)")
+    parser.add_argument("--soak", type=float, default=0, metavar="SECONDS",
+                        help="load the gate alone with a mix for so long, and fail if memory or descriptors grow")
     parser.add_argument("--note", default="", help="a sentence for the report, such as what else ran meanwhile")
     parser.add_argument("--smoke", action="store_true",
                         help="one short round of guarded and plain; nothing is installed, peers only if they are there")
@@ -155,6 +158,9 @@ def main():
         if "scaling" in options.parts:
             say("scaling")
             grown = scaling.run(rig, options, list(guards), tokens)
+        if options.soak:
+            say("soak")
+            soak.run(rig, options.soak, tokens)
     finally:
         rig.close()
     facts = {"versions": versions, "missing": missing, "wrong": wrong, "logged": logged, "options": options,

@@ -164,8 +164,8 @@ impl<S> Wire<S> {
 
     fn take(&mut self, length: usize) -> Bytes {
         let taken = self.unread.split_to(length.min(self.unread.len())).freeze();
-        if self.unread.is_empty() {
-            // or a silent connection would keep the buffer of its last request
+        if self.unread.is_empty() && self.is_at_head() {
+            // or a silent connection would keep the buffer of its last request; a body goes on in the same one
             self.unread = BytesMut::new();
         }
         taken
@@ -256,8 +256,8 @@ impl<S: AsyncRead + Unpin> Wire<S> {
                         return Poll::Ready(Ok(Some(self.take(range.len()))));
                     }
                     Ok(Piece::End(end)) => {
-                        self.take(end);
                         self.body = Left::Nothing;
+                        self.take(end);
                         return Poll::Ready(Ok(None));
                     }
                     Ok(Piece::More) => {
