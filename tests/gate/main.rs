@@ -24,6 +24,7 @@
 //! | `hostile_tokens` | hostile signed tokens: all of them are refused |
 //! | `hostile_tokens_signed`, `hostile_tokens_forged`, `hostile_tokens_made` | their tables, and how they are made |
 //! | `limits` | too much, too slow, and bugs |
+//! | `many_connections` | ten thousand of them |
 //! | `rates` | too often; connections; slow heads |
 //! | `token_cache`, `ownership_cache` | what is asked once, and when it is asked again |
 //! | `keystone_faults`, `service_token` | Keystone misbehaves; the gate's own token |
@@ -94,6 +95,7 @@ mod keystone_faults;
 mod layouts;
 mod limits;
 mod load;
+mod many_connections;
 mod observe;
 mod ownership_cache;
 mod ownership_faults;
