@@ -1,6 +1,6 @@
 //! Which upstream gets a request: one that passes its health checks, whose breaker is closed and that is not full.
 //!
-//! `pingora-load-balancing` checks their health; [`select`](crate::upstream::select) chooses among those that are in use.
+//! `pingora-load-balancing` checks their health; `select` chooses among those that are in use.
 //! One that is half-open gets the next request before all others, and only that one. If none is in use, any is tried: a
 //! health check that fails everywhere must not lock everybody out.
 
