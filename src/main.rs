@@ -28,12 +28,17 @@ use glance_gate::telemetry::log;
 use http::Request;
 use http::StatusCode;
 use http_body_util::Full;
+use mimalloc::MiMalloc;
 use sd_notify::NotifyState;
 use tokio::runtime::Builder;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio::task::JoinSet;
+
+/// A request takes some dozens of small pieces of memory and gives them back: what that costs is in docs/PERFORMANCE.md.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The arguments.
 #[derive(Debug, Parser)]
