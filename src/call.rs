@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -14,8 +15,10 @@ use http::uri::PathAndQuery;
 
 use crate::body::Body;
 use crate::framing::Violation;
+use crate::openstack::identity::Identity;
 use crate::openstack::identity::ProjectId;
 use crate::openstack::identity::UserId;
+use crate::openstack::image::Seen;
 use crate::openstack::member::RequestedStatus;
 use crate::openstack::request_id::RequestId;
 use crate::openstack::target::MemberPath;
@@ -64,14 +67,14 @@ pub struct Account {
     pub cause: Option<Cow<'static, str>>,
     /// The member the call names.
     pub path: Option<MemberPath>,
-    /// Whose token it was.
-    pub user: Option<UserId>,
-    /// What the token is scoped to.
-    pub project: Option<ProjectId>,
+    /// What the token proves.
+    pub identity: Option<Arc<Identity>>,
     /// The status the call asks for.
     pub status: Option<RequestedStatus>,
     /// How long ago Keystone vouched for the token.
     pub token_age: Option<Duration>,
+    /// What the look-up of the image's owner showed.
+    pub seen: Option<Seen>,
     /// How long ago Glance told who owns the image.
     pub ownership_age: Option<Duration>,
     /// What the upstream answered.
@@ -116,6 +119,8 @@ pub enum Verdict {
     Refused,
     /// The gate would have answered itself, but only observes.
     WouldRefuse,
+    /// The rule that said no is off.
+    RuleOff,
 }
 
 /// The answer to a call, with the call's account.
@@ -170,6 +175,16 @@ impl Account {
         .open()
     }
 
+    /// Returns the project the token is scoped to.
+    pub fn project(&self) -> Option<&ProjectId> {
+        self.identity.as_deref().and_then(Identity::project)
+    }
+
+    /// Returns whose token it was.
+    pub fn user(&self) -> Option<&UserId> {
+        self.identity.as_deref().map(|identity| &identity.user)
+    }
+
     /// Returns what is known so far of the request itself.
     pub fn outline(&self) -> Outline {
         Outline {
@@ -205,10 +220,10 @@ impl Outline {
             refusal: None,
             violation: None,
             cause: None,
-            user: None,
-            project: None,
+            identity: None,
             status: None,
             token_age: None,
+            seen: None,
             ownership_age: None,
             upstream_status: None,
         }
@@ -236,6 +251,7 @@ impl Verdict {
             Self::Asked => "asked",
             Self::Refused => "refused",
             Self::WouldRefuse => "would_refuse",
+            Self::RuleOff => "rule_off",
         }
     }
 }

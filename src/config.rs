@@ -6,26 +6,30 @@ pub mod load;
 pub mod mistake;
 pub mod oidc_section;
 pub mod reader;
+pub mod rules_section;
 pub mod sections;
 pub mod transport_section;
 pub mod value;
 pub mod wire_section;
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aws_lc_rs::digest;
+use aws_lc_rs::digest::SHA256;
 use ipnet::IpNet;
 
 use crate::edge::overload;
 use crate::glance;
 use crate::keystone;
 use crate::member_update::decide::Profile;
-use crate::member_update::enforce::Enforcement;
 use crate::member_update::limit;
 use crate::member_update::rate;
 use crate::member_update::validate;
 use crate::oidc;
+use crate::rules;
 use crate::server;
 use crate::server::wire;
 use crate::telemetry::log;
@@ -37,8 +41,8 @@ use crate::vouch::Telling;
 pub struct Config {
     /// Which contract the gate keeps, and for Glance's which default policies.
     pub profile: Profile,
-    /// Whether refusals of member updates are answered.
-    pub enforcement: Enforcement,
+    /// `enforcement` and `[rules]`: which refusals of member updates are answered.
+    pub rules: rules::config::Config,
     /// `[server]`: the listener for clients.
     pub server: Server,
     /// `[admin] listen`: the listener for operators.
@@ -88,11 +92,23 @@ pub struct Server {
     pub connection: server::Settings,
 }
 
+impl Config {
+    /// Returns a short digest of the configuration. Secrets are not in it: one could try passwords against it.
+    pub fn revision(&self) -> String {
+        let digest = digest::digest(&SHA256, format!("{self:?}").as_bytes());
+        digest.as_ref().iter().take(6).fold(String::new(), |mut text, byte| {
+            // writing to a string can not fail
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             profile: Profile::Documented,
-            enforcement: Enforcement::Enforce,
+            rules: rules::config::Config::default(),
             server: Server::default(),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 9294)),
             log: log::Config::default(),
@@ -122,5 +138,27 @@ impl Default for Server {
             wire: wire::Config::default(),
             connection: server::Settings::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+    use crate::keystone::config::Credentials;
+    use crate::secret::Secret;
+
+    #[test]
+    fn a_revision_tells_configurations_apart_and_no_secret() {
+        let first = Config::default();
+        let mut other = first.clone();
+        other.server.workers = 7;
+        assert_eq!(first.revision(), first.revision());
+        assert_ne!(first.revision(), other.revision());
+        assert_eq!(first.revision().len(), 12);
+        let mut secret = first.clone();
+        if let Credentials::Password { password, .. } = &mut secret.keystone.credentials {
+            *password = Secret::new("another".into());
+        }
+        assert_eq!(first.revision(), secret.revision());
     }
 }

@@ -62,6 +62,7 @@ pub fn config(keystone: &Keystone, glance: &Glance) -> Config {
     config.server.listen = ([127, 0, 0, 1], 0).into();
     config.server.workers = 2;
     config.server.healthcheck_disable_file = "".into();
+    config.rules.kill_switch_file = "".into();
     config.admin_listen = ([127, 0, 0, 1], 0).into();
     config.keystone.auth_url = keystone.url();
     config.keystone.www_authenticate_uri = keystone.url();

@@ -92,8 +92,7 @@ where
             match told {
                 Ok(vouched) => {
                     let account = &mut passing.call.account;
-                    account.user = Some(vouched.identity.user.clone());
-                    account.project = vouched.identity.project().cloned();
+                    account.identity = Some(vouched.identity.clone());
                     account.token_age = Some(vouched.since.elapsed());
                     inner.call(passing).await
                 }

@@ -31,7 +31,7 @@
 //! | 5 | [`config`]: gathers every component's `Config` | levels 0–4 |
 //! | 4 | [`stack`]: **the request's way, read it first**; [`server`]: connections, knows nothing of `OpenStack` | `stack`: levels 0–3; `server`: level 0 without `openstack` |
 //! | 3 | [`edge`], [`route`], [`check`], [`member_update`], [`service_token`], [`identify`], [`vouch`] | levels 0–2 and each other; `route` and `member_update` never `upstream` |
-//! | 2 | [`keystone`]: who vouches; [`oidc`]: who else vouches; [`glance`]: who owns; [`upstream`]: the way to the image store | levels 0–1, never each other |
+//! | 2 | [`keystone`]: who vouches; [`oidc`]: who else vouches; [`glance`]: who owns; [`upstream`]: the way to the image store; [`rules`]: which refusals are acted on | levels 0–1, never each other |
 //! | 1 | [`refusal`], [`call`], [`cache`], [`client`] | level 0 and each other |
 //! | 0 | [`openstack`], [`framing`], [`body`], [`peer`], [`secret`], [`telemetry`] | level 0 |
 //!
@@ -58,6 +58,7 @@ pub mod openstack;
 pub mod peer;
 pub mod refusal;
 pub mod route;
+pub mod rules;
 pub mod secret;
 pub mod server;
 pub mod service_token;

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::Subcommand;
+use clap::ValueEnum;
 use glance_gate::app::App;
 use glance_gate::app::built::Built;
 use glance_gate::client::json::JsonAnswer;
@@ -22,7 +23,7 @@ use glance_gate::client::json::Limits;
 use glance_gate::config::Config;
 use glance_gate::config::load;
 use glance_gate::demo;
-use glance_gate::server::admin::X_GLANCE_GATE_RELOAD;
+use glance_gate::server::admin::X_GLANCE_GATE_ORDER;
 use glance_gate::server::inherited;
 use glance_gate::telemetry::log;
 use http::Request;
@@ -77,6 +78,18 @@ enum Command {
         #[arg(long, value_name = "ADDRESS")]
         admin: Option<SocketAddr>,
     },
+    /// Hold the kill switch of the gate that runs on, so that all rules only observe, or let go of it
+    KillSwitch {
+        /// What to do
+        #[arg(value_enum)]
+        position: Position,
+        /// The configuration that tells where the gate listens for operators
+        #[arg(long, value_name = "FILE", default_value = "/etc/glance-gate/gate.toml")]
+        config: PathBuf,
+        /// Where the gate listens for operators, if the configuration does not tell
+        #[arg(long, value_name = "ADDRESS")]
+        admin: Option<SocketAddr>,
+    },
     /// Run the gate between a Keystone- and a Glance-like neighbour on loopback, and show every answer
     Demo {
         /// End after the tour, with exit code 0 if every answer was the documented one
@@ -85,6 +98,15 @@ enum Command {
     },
     /// Print the version
     Version,
+}
+
+/// Where a switch can be.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Position {
+    /// All rules only observe.
+    On,
+    /// They do what they are set to.
+    Off,
 }
 
 /// The configuration has mistakes, or the demo's answers were not the documented ones.
@@ -96,7 +118,9 @@ fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Serve { config } => serve(&config),
         Command::Check { config } => check(&config),
-        Command::Reload { config, admin } => reload(&config, admin),
+        Command::Reload { config, admin } => order("/reload", &config, admin),
+        Command::KillSwitch { position: Position::On, config, admin } => order("/kill-switch/on", &config, admin),
+        Command::KillSwitch { position: Position::Off, config, admin } => order("/kill-switch/off", &config, admin),
         Command::Demo { once } => run_demo(once),
         Command::Version => {
             println!("glance-gate {}", env!("CARGO_PKG_VERSION"));
@@ -157,10 +181,11 @@ fn check(path: &Path) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn reload(path: &Path, admin: Option<SocketAddr>) -> io::Result<ExitCode> {
+/// Has the gate that runs do something, and tells what became of it.
+fn order(target: &str, path: &Path, admin: Option<SocketAddr>) -> io::Result<ExitCode> {
     let address = admin.unwrap_or_else(|| load::admin_listen(path, &environment()));
     let address = reachable(address);
-    let answer = control_runtime()?.block_on(ask_to_reload(address));
+    let answer = control_runtime()?.block_on(send_order(address, target));
     let answer = answer.map_err(|error| io::Error::other(format!("the gate at {address}: {error}")))?;
     let told = String::from_utf8_lossy(&answer.body);
     match answer.status {
@@ -176,15 +201,15 @@ fn reload(path: &Path, admin: Option<SocketAddr>) -> io::Result<ExitCode> {
     }
 }
 
-async fn ask_to_reload(address: SocketAddr) -> io::Result<JsonAnswer> {
+async fn send_order(address: SocketAddr, target: &str) -> io::Result<JsonAnswer> {
     let limits = Limits {
         connect_timeout: Duration::from_secs(5),
         call_timeout: Duration::from_mins(1),
         answer_bytes: 1024 * 1024,
         idle_connections: 0,
     };
-    let request = Request::post(format!("http://{address}/reload"))
-        .header(X_GLANCE_GATE_RELOAD, "1")
+    let request = Request::post(format!("http://{address}{target}"))
+        .header(X_GLANCE_GATE_ORDER, "1")
         .body(Full::default())
         .map_err(io::Error::other)?;
     JsonClient::new(limits, None)?.send(request).await.map_err(io::Error::other)

@@ -163,6 +163,56 @@ impl Refusal {
         matches!(self, Self::UpstreamBusy | Self::LoadShed)
     }
 
+    /// Tells whether it is a rule for member updates, whose enforcement is the operator's to choose. What is ambiguous, or
+    /// can not be forwarded any more, is refused always.
+    pub fn is_rule(self) -> bool {
+        self.is_judgement()
+            || matches!(
+                self,
+                Self::KeystoneUnavailable
+                    | Self::IssuerUnavailable
+                    | Self::OwnershipUnavailable
+                    | Self::RateLimited
+                    | Self::Overloaded
+            )
+    }
+
+    /// Tells whether it is a judgement on a member update, which Glance's own can be compared with.
+    pub fn is_judgement(self) -> bool {
+        matches!(
+            self,
+            Self::TokenMissing
+                | Self::TokenAmbiguous
+                | Self::TokenMalformed
+                | Self::TokenForged
+                | Self::TokenExpired
+                | Self::TokenInvalid
+                | Self::AccessRuleForbids
+                | Self::MethodNotAllowed
+                | Self::MediaTypeUnsupported
+                | Self::ContentEncodingUnsupported
+                | Self::BodyTooLarge
+                | Self::BodyMissing
+                | Self::BodyMalformed
+                | Self::BodyAmbiguous
+                | Self::BodyNotObject
+                | Self::BodyNotContainer
+                | Self::StatusMissing
+                | Self::StatusUnknown
+                | Self::ImageNotFound
+                | Self::ImageNotShared
+                | Self::OwnerForbidden
+                | Self::NotTheMember
+                | Self::MemberNotFound
+                | Self::RoleForbidden
+        )
+    }
+
+    /// Returns all rules.
+    pub fn rules() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|refusal| refusal.is_rule())
+    }
+
     /// Tells whether the connection must end: nobody knows where the next request would start.
     pub fn ends_connection(self) -> bool {
         matches!(

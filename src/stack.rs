@@ -36,7 +36,6 @@ use crate::member_update::authenticate::Authenticate;
 use crate::member_update::authorize::Authorize;
 use crate::member_update::decide::Profile;
 use crate::member_update::enforce::EnforceLayer;
-use crate::member_update::enforce::Enforcement;
 use crate::member_update::limit::LimitLayer;
 use crate::member_update::rate::Rates;
 use crate::member_update::validate;
@@ -45,6 +44,7 @@ use crate::openstack::request_id::RequestId;
 use crate::openstack::request_id::X_OPENSTACK_REQUEST_ID;
 use crate::peer::Peer;
 use crate::route::Route;
+use crate::rules::Rules;
 use crate::service_token::ServiceTokens;
 use crate::service_token::VouchLayer;
 use crate::telemetry::metrics::Metrics;
@@ -64,8 +64,8 @@ pub struct Parts {
     pub ownership: crate::glance::Config,
     /// Which contract is kept.
     pub profile: Profile,
-    /// Whether refusals of the member-update branch are answered.
-    pub enforcement: Enforcement,
+    /// What the refusals of the member-update branch lead to.
+    pub rules: Rules,
     /// The bounds of a member update's body.
     pub body: validate::Config,
     /// All who vouch for credentials.
@@ -110,7 +110,7 @@ pub fn build(parts: Parts) -> HttpService {
 
     // PUT /v2/images/{image_id}/members/{member_id}: prove, then forward
     let member_update = ServiceBuilder::new()
-        .layer(EnforceLayer::new(parts.enforcement, forward.clone())) // a refusal is answered, or only told
+        .layer(EnforceLayer::new(parts.rules.clone(), forward.clone())) // a refusal is answered, or only told: what its rule is set to
         .layer(parts.member_limit) // here, not on the trunk: uploads may take hours
         .layer(check(Authenticate::new(parts.vouchers.clone(), parts.rates.clone()))) // Unproven → Authenticated: who asks?
         .layer(check(Validate::new(parts.body, parts.profile))) // Authenticated → Validated: what exactly do they ask?
@@ -127,7 +127,7 @@ pub fn build(parts: Parts) -> HttpService {
     // around every request
     let edge = ServiceBuilder::new()
         .layer(RequestIdLayer) // first: every line and every answer carries it
-        .layer(TellLayer::new(parts.metrics)) // sees the final status, also of refusals
+        .layer(TellLayer::new(parts.metrics, parts.rules)) // sees the final status, also of refusals, and what Glance said
         .layer(parts.respond) // refusals and panics become answers here, and only here
         .layer(parts.headers) // before anything reads a header
         .layer(parts.overload)

@@ -1,6 +1,7 @@
 //! What the gate tells of itself: log lines and metrics.
 
 pub mod json;
+pub mod judgement;
 pub mod life;
 pub mod lines;
 pub mod log;

@@ -32,6 +32,7 @@ use crate::member_update::limit::LimitLayer;
 use crate::member_update::rate::Rates;
 use crate::oidc::Issuers;
 use crate::oidc::access_tokens::AccessTokens;
+use crate::rules::Rules;
 use crate::server::wire::Wire;
 use crate::service_token::ServiceTokens;
 use crate::stack;
@@ -53,6 +54,8 @@ pub struct Built {
     ownerships: Ownerships,
     rates: Rates,
     overload: OverloadLayer,
+    /// What refusals lead to; what was learned goes on through all configurations.
+    pub rules: Rules,
     /// How many connections each client has; counted on through all configurations.
     pub clients: Arc<Inflight>,
     /// What is counted; counted on through all configurations.
@@ -84,6 +87,7 @@ impl Built {
             ownerships: Ownerships::new(&config.ownership, &metrics),
             member_limit: LimitLayer::new(config.member_limit.clone()),
             rates: Rates::new(config.rates.clone()),
+            rules: Rules::new(config.rules.clone(), &config.revision(), &metrics),
             overload: OverloadLayer::new(config.overload.clone()),
             clients: Arc::new(Inflight::new()),
             wire: Wire::new(&config.server.wire, &config.server.trusted_proxies, &metrics)?,
@@ -144,6 +148,7 @@ impl Built {
             ownerships,
             member_limit: self.member_limit.renewed(config.member_limit.clone()),
             rates: self.rates.renewed(config.rates.clone()),
+            rules: self.rules.renewed(config.rules.clone(), &config.revision()),
             overload: self.overload.renewed(config.overload.clone()),
             clients: self.clients.clone(),
             wire,
@@ -179,7 +184,7 @@ impl Built {
             ownerships: self.ownerships.clone(),
             ownership: config.ownership.clone(),
             profile: config.profile,
-            enforcement: config.enforcement,
+            rules: self.rules.clone(),
             body: config.body.clone(),
             vouchers: Vouchers::new(
                 self.verifier.clone(),

@@ -1,5 +1,6 @@
 //! What is not on a request's way: health checks, key refresh, the operators' listener, the hand-over.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -19,6 +20,8 @@ use crate::keystone::TokenVerifier;
 use crate::keystone::keys::KeyRing;
 use crate::keystone::keys::Refreshed;
 use crate::peer::Peer;
+use crate::rules::Rules;
+use crate::rules::kill_switch::Hand;
 use crate::server;
 use crate::server::Counts;
 use crate::server::admin::Admin;
@@ -44,6 +47,8 @@ pub struct Control {
 const DRAIN: Duration = Duration::from_secs(1);
 /// How often the gate tries to get its own token while Keystone can not be reached.
 const WARM_UP_PAUSE: Duration = Duration::from_secs(2);
+/// How often the kill switch's file is looked for: it acts within a second.
+const RULES_PAUSE: Duration = Duration::from_millis(250);
 
 impl Control {
     /// Works until it is told to stop.
@@ -56,6 +61,7 @@ impl Control {
         // in the clear, whatever clients do
         let wire = Arc::new(Wire::default());
         let connection = Arc::new(self.current.load().config.server.connection.clone());
+        let current = self.current.clone();
         let admin = admin(self.current, self.reloader, self.stop.clone());
         // the operators' connections are not the clients': they are not counted, and end with the gate
         let counts = Counts { connections: Gauge::default(), clients: Arc::new(Inflight::new()) };
@@ -67,6 +73,7 @@ impl Control {
         };
         join_all(listeners.into_iter().map(serve)).await;
         tasks.shutdown().await;
+        current.load().built.rules.save();
         0
     }
 }
@@ -74,6 +81,7 @@ impl Control {
 /// Makes what the operators' listener tells.
 fn admin(current: Arc<Current>, reloader: Reloader, stop: CancellationToken) -> Admin {
     let (upstreams, all, tokens, told) = (current.clone(), current.clone(), current.clone(), current.clone());
+    let switched = current.clone();
     let probes = vec![
         Probe {
             name: "upstream",
@@ -94,7 +102,9 @@ fn admin(current: Arc<Current>, reloader: Reloader, stop: CancellationToken) -> 
     ];
     let note = move || {
         let generation = told.load();
-        format!("configuration {}, generation {}", generation.revision, generation.number)
+        let mut lines = vec![format!("configuration {}, generation {}", generation.revision, generation.number)];
+        lines.extend(describe(&generation.built.rules));
+        lines
     };
     let reload = move || {
         let reloader = reloader.clone();
@@ -110,7 +120,37 @@ fn admin(current: Arc<Current>, reloader: Reloader, stop: CancellationToken) -> 
             }
         }
     };
-    Admin::new(probes, note, move || current.load().built.metrics.encode(), reload)
+    let switch = move |on| {
+        let rules = switched.load().built.rules.clone();
+        rules.switch(on);
+        kill_switch_line(&rules)
+    };
+    Admin::new(probes, note, move || current.load().built.metrics.encode(), reload, switch)
+}
+
+/// Tells how the rules stand: the kill switch, and each kind of setting with the rules that have it.
+fn describe(rules: &Rules) -> Vec<String> {
+    let mut by_mode: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for rule in rules.overview() {
+        let mode = match rule.mode {
+            "enforce_part" => rule.setting.to_string(),
+            mode if rule.standing.is_some() => format!("{mode} (earns its enforcement)"),
+            mode => mode.to_owned(),
+        };
+        by_mode.entry(mode).or_default().push(rule.refusal.reason());
+    }
+    let lines = by_mode.into_iter().map(|(mode, rules)| format!("rules: {mode}: {}", rules.join(" ")));
+    [kill_switch_line(rules)].into_iter().chain(lines).collect()
+}
+
+fn kill_switch_line(rules: &Rules) -> String {
+    let switch = rules.kill_switch();
+    let hands: Vec<&str> = Hand::ALL.into_iter().filter(|hand| switch.is_held_by(*hand)).map(Hand::as_str).collect();
+    if hands.is_empty() {
+        "kill switch: off".into()
+    } else {
+        format!("kill switch: on, held by {}: all rules only observe", hands.join(" and "))
+    }
 }
 
 /// Keeps the generation in use fresh, and lets go of it when another one takes its place.
@@ -133,6 +173,7 @@ fn start_tasks(generation: &Generation, tasks: &mut JoinSet<()>) {
     let built = &generation.built;
     tasks.spawn(built.balance.clone().watch());
     tasks.spawn(built.wire.clone().watch(built.metrics.clone()));
+    tasks.spawn(watch_rules(built.rules.clone()));
     if !built.has_own_token.load(Ordering::Relaxed) {
         tasks.spawn(warm_up(built.verifier.clone(), built.has_own_token.clone()));
     }
@@ -141,6 +182,16 @@ fn start_tasks(generation: &Generation, tasks: &mut JoinSet<()>) {
     }
     if let Some(keys) = built.verifier.key_ring() {
         tasks.spawn(refresh_keys(keys, generation.config.keystone.jws_key_refresh));
+    }
+}
+
+/// Looks for the kill switch's file, and writes down what rules have earned.
+async fn watch_rules(rules: Rules) {
+    let mut ticks = tokio::time::interval(RULES_PAUSE);
+    loop {
+        ticks.tick().await;
+        rules.look_for_switch_file();
+        rules.save();
     }
 }
 

@@ -1,12 +1,9 @@
 //! A generation is what one configuration became. Each request keeps the one it began with.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest;
-use aws_lc_rs::digest::SHA256;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 
@@ -70,24 +67,15 @@ impl Generation {
         let stacks = stacks.map(|service| Arc::new(Stack { service: service.clone(), _in_use: in_use.clone() }));
         let mut connection = config.server.connection.clone();
         connection.max_connections = connection.max_connections.div_ceil(stacks.workers());
-        let (revision, wire) = (revision(&config), Arc::new(built.wire.clone()));
+        let (revision, wire) = (config.revision(), Arc::new(built.wire.clone()));
         Self { config, built, number, revision, connection: Arc::new(connection), wire, stacks }
     }
 
     /// Tells the operators which one is in use.
     pub fn tell(&self) {
         self.built.metrics.life.uses(self.number, &self.revision);
+        self.built.rules.take_effect();
     }
-}
-
-/// Returns a short digest of a configuration. Secrets are not in it: one could try passwords against it.
-fn revision(config: &Config) -> String {
-    let digest = digest::digest(&SHA256, format!("{config:?}").as_bytes());
-    digest.as_ref().iter().take(6).fold(String::new(), |mut text, byte| {
-        // writing to a string can not fail
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 impl Current {
@@ -145,28 +133,5 @@ impl InUse {
 impl Drop for InUse {
     fn drop(&mut self) {
         self.0.dec();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::revision;
-    use crate::config::Config;
-    use crate::keystone::config::Credentials;
-    use crate::secret::Secret;
-
-    #[test]
-    fn a_revision_tells_configurations_apart_and_no_secret() {
-        let first = Config::default();
-        let mut other = first.clone();
-        other.server.workers = 7;
-        assert_eq!(revision(&first), revision(&first.clone()));
-        assert_ne!(revision(&first), revision(&other));
-        assert_eq!(revision(&first).len(), 12);
-        let mut secret = first.clone();
-        if let Credentials::Password { password, .. } = &mut secret.keystone.credentials {
-            *password = Secret::new("another".into());
-        }
-        assert_eq!(revision(&first), revision(&secret));
     }
 }

@@ -144,6 +144,7 @@ fn changes_of_fixed(old: &Config, new: &Config) -> Vec<Mistake> {
     hold("[server] workers", &old.server.workers, &new.server.workers);
     hold("[server] handover_socket", &old.server.handover_socket, &new.server.handover_socket);
     hold("[admin] listen", &old.admin_listen, &new.admin_listen);
+    hold("[rules] kept", &old.rules.kept, &new.rules.kept);
     hold("[log] format", &old.log.format, &new.log.format);
     mistakes
 }

@@ -12,6 +12,7 @@ use crate::config::keystone_section;
 use crate::config::oidc_section;
 use crate::config::reader::Book;
 use crate::config::reader::Section;
+use crate::config::rules_section;
 use crate::config::transport_section;
 use crate::config::value::ByteSize;
 use crate::config::wire_section;
@@ -22,7 +23,6 @@ use crate::glance::LookupAs;
 use crate::keystone::config::JwsMode;
 use crate::member_update::decide::PolicyDefaults;
 use crate::member_update::decide::Profile;
-use crate::member_update::enforce::Enforcement;
 use crate::member_update::limit;
 use crate::member_update::rate;
 use crate::member_update::validate;
@@ -34,7 +34,8 @@ use crate::vouch::Telling;
 
 /// Reads all sections.
 pub fn read(book: &mut Book<'_>) -> Config {
-    let (profile, enforcement) = top(&mut book.section(""));
+    let profile = profile(&mut book.section(""));
+    let rules = rules_section::read(book);
     let server = server(&mut book.section("server"));
     let admin_listen = book.section("admin").get("listen", Config::default().admin_listen);
     let log = log(&mut book.section("log"));
@@ -59,7 +60,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
     }
     Config {
         profile,
-        enforcement,
+        rules,
         server,
         admin_listen,
         log,
@@ -75,13 +76,11 @@ pub fn read(book: &mut Book<'_>) -> Config {
     }
 }
 
-fn top(section: &mut Section<'_, '_>) -> (Profile, Enforcement) {
+fn profile(section: &mut Section<'_, '_>) -> Profile {
     let is_glance = section.choose("profile", false, &[("documented", false), ("glance", true)]);
     let words = [("new", PolicyDefaults::New), ("legacy", PolicyDefaults::Legacy)];
     let defaults = section.choose("policy_defaults", PolicyDefaults::New, &words);
-    let words = [("enforce", Enforcement::Enforce), ("observe", Enforcement::Observe)];
-    let enforcement = section.choose("enforcement", Enforcement::Enforce, &words);
-    (if is_glance { Profile::Glance(defaults) } else { Profile::Documented }, enforcement)
+    if is_glance { Profile::Glance(defaults) } else { Profile::Documented }
 }
 
 fn server(section: &mut Section<'_, '_>) -> Server {

@@ -27,6 +27,7 @@ use crate::edge::access_log::Outcome;
 use crate::edge::after::After;
 use crate::edge::after::Finish;
 use crate::openstack::request_id::RequestId;
+use crate::rules::Rules;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::RefusalLabels;
 use crate::telemetry::metrics::RequestLabels;
@@ -34,20 +35,27 @@ use crate::telemetry::metrics::RequestLabels;
 /// Puts [`Tell`] around a service.
 #[derive(Clone, Debug)]
 pub struct TellLayer {
-    metrics: Metrics,
+    books: Books,
 }
 
 /// Opens the books on each call.
 #[derive(Clone, Debug)]
 pub struct Tell<S> {
-    metrics: Metrics,
+    books: Books,
     inner: S,
+}
+
+/// Where a request is told of.
+#[derive(Clone, Debug)]
+struct Books {
+    metrics: Metrics,
+    rules: Rules,
 }
 
 /// What is needed to tell of a request once its answer is known, or its client has gone.
 #[derive(Debug)]
 pub struct Opened {
-    metrics: Option<Metrics>,
+    books: Option<Books>,
     request_id: RequestId,
     method: Method,
     target: Option<PathAndQuery>,
@@ -63,7 +71,7 @@ pub struct Told {
 
 #[derive(Debug)]
 struct Ledger {
-    metrics: Metrics,
+    books: Books,
     account: Box<Account>,
     started: Instant,
     status: http::StatusCode,
@@ -72,9 +80,9 @@ struct Ledger {
 }
 
 impl TellLayer {
-    /// Counts in these metrics.
-    pub fn new(metrics: Metrics) -> Self {
-        Self { metrics }
+    /// Counts in these metrics, and tells the rules how their verdicts ended.
+    pub fn new(metrics: Metrics, rules: Rules) -> Self {
+        Self { books: Books { metrics, rules } }
     }
 }
 
@@ -82,7 +90,7 @@ impl<S> Layer<S> for TellLayer {
     type Service = Tell<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Tell { metrics: self.metrics.clone(), inner }
+        Tell { books: self.books.clone(), inner }
     }
 }
 
@@ -99,9 +107,9 @@ where
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        self.metrics.in_flight.inc();
+        self.books.metrics.in_flight.inc();
         let opened = Opened {
-            metrics: Some(self.metrics.clone()),
+            books: Some(self.books.clone()),
             request_id: call.account.request_id,
             method: call.account.method.clone(),
             target: call.account.target.clone(),
@@ -117,15 +125,10 @@ impl Finish<Result<Answer, Infallible>> for Opened {
     fn finish(mut self, outcome: Result<Answer, Infallible>) -> Self::Output {
         let Ok(Answer { response, account }) = outcome;
         let (head, body) = response.into_parts();
-        let ledger = Ledger {
-            metrics: self.metrics.take().unwrap_or_default(),
-            account,
-            started: self.started,
-            status: head.status,
-            bytes: 0,
-            whole: body.is_end_stream(),
-        };
-        Ok(Response::from_parts(head, Told { body, ledger: Some(Box::new(ledger)) }))
+        let (started, status, whole) = (self.started, head.status, body.is_end_stream());
+        let ledger =
+            self.books.take().map(|books| Box::new(Ledger { books, account, started, status, bytes: 0, whole }));
+        Ok(Response::from_parts(head, Told { body, ledger }))
     }
 }
 
@@ -184,8 +187,9 @@ impl Ledger {
     fn tell(self) {
         let took = self.started.elapsed();
         let account = &self.account;
-        self.metrics.in_flight.dec();
-        self.metrics.request(
+        let Books { metrics, rules } = &self.books;
+        metrics.in_flight.dec();
+        metrics.request(
             &RequestLabels {
                 branch: account.branch.as_str(),
                 verdict: account.verdict.as_str(),
@@ -194,9 +198,14 @@ impl Ledger {
             took,
         );
         if let Some(refusal) = account.refusal {
-            let mode = if account.verdict == Verdict::WouldRefuse { "observed" } else { "enforced" };
-            self.metrics.refusals.get_or_create(&RefusalLabels { reason: refusal.reason(), mode }).inc();
+            let mode = match account.verdict {
+                Verdict::WouldRefuse => "observed",
+                Verdict::RuleOff => "off",
+                Verdict::PassedThrough | Verdict::Permitted | Verdict::Asked | Verdict::Refused => "enforced",
+            };
+            metrics.refusals.get_or_create(&RefusalLabels { reason: refusal.reason(), mode }).inc();
         }
+        rules.judge(account, self.status, took);
         access_log::write(account, &Outcome { status: self.status, bytes: self.bytes, whole: self.whole, took });
     }
 }
@@ -204,8 +213,8 @@ impl Ledger {
 impl Drop for Opened {
     fn drop(&mut self) {
         // still there only if no answer came: the client hung up and the request was dropped
-        if let Some(metrics) = self.metrics.take() {
-            metrics.in_flight.dec();
+        if let Some(books) = self.books.take() {
+            books.metrics.in_flight.dec();
             tracing::info!(
                 target: "access",
                 request_id = self.request_id.encode(&mut [0; 40]),

@@ -105,8 +105,7 @@ impl Check<MemberUpdate<Unproven>> for Authenticate {
         };
         let identity = vouched.identity;
         let account = &mut update.call.account;
-        account.user = Some(identity.user.clone());
-        account.project = identity.project().cloned();
+        account.identity = Some(identity.clone());
         account.token_age = Some(vouched.since.elapsed());
         if identity.project().is_some_and(|project| !self.rates.admits_project(project)) {
             return Err(update.refuse(Refusal::RateLimited, Cow::Borrowed("limits.member_updates_per_project")));

@@ -27,13 +27,13 @@ use crate::member_update::authenticate::Caller;
 use crate::member_update::decide::Decision;
 use crate::member_update::decide::Profile;
 use crate::member_update::decide::Question;
-use crate::member_update::decide::Seen;
 use crate::member_update::decide::decide;
 use crate::member_update::decide::decide_by_identity;
 use crate::member_update::rate::Rates;
 use crate::member_update::validate::Validated;
 use crate::openstack::identity::ProjectId;
 use crate::openstack::identity::Roles;
+use crate::openstack::image::Seen;
 use crate::openstack::member::RequestedStatus;
 use crate::openstack::token::X_AUTH_TOKEN;
 use crate::refusal::Refusal;
@@ -123,7 +123,7 @@ where
             }
             Err(LookupError::Unavailable(cause)) => return Err((Refusal::OwnershipUnavailable, Some(cause.into()))),
         };
-        Ok(decide(Question {
+        let decision = decide(Question {
             profile: self.profile,
             lookup_as: self.lookup.lookup_as(),
             project: &project,
@@ -131,7 +131,9 @@ where
             seen: &seen,
             member: update.path.member(),
             status: update.proof.status(),
-        }))
+        });
+        update.call.account.seen = Some(seen);
+        Ok(decision)
     }
 
     async fn look(&self, look: Look) -> Result<Known, LookupError> {

@@ -7,7 +7,7 @@ use crate::glance::LookupAs;
 use crate::openstack::identity::Identity;
 use crate::openstack::identity::ProjectId;
 use crate::openstack::identity::Roles;
-use crate::openstack::image::ImageOwnership;
+use crate::openstack::image::Seen;
 use crate::openstack::image::Visibility;
 use crate::openstack::member::RequestedStatus;
 use crate::refusal::Refusal;
@@ -28,17 +28,6 @@ pub enum PolicyDefaults {
     New,
     /// Only projects count.
     Legacy,
-}
-
-/// What an ownership lookup showed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// No image can have this id.
-    Impossible,
-    /// Glance shows no such image to the viewer.
-    Absent,
-    /// This image.
-    Image(ImageOwnership),
 }
 
 /// All that a decision rests on.

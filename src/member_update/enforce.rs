@@ -1,7 +1,8 @@
-//! Acting on a refusal, or only telling of it.
+//! Acting on a refusal, only telling of it, or letting it be: what its rule is set to.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 
@@ -15,35 +16,27 @@ use crate::call::Refused;
 use crate::call::Verdict;
 use crate::member_update::MemberUpdate;
 use crate::member_update::Unproven;
-
-/// Whether a refusal of the member-update branch is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Enforcement {
-    /// It is.
-    Enforce,
-    /// The call is forwarded as it came, and the verdict is only told.
-    Observe,
-}
+use crate::rules::Rules;
+use crate::rules::setting::Mode;
 
 /// Puts [`Enforce`] before the checks.
 #[derive(Clone, Debug)]
 pub struct EnforceLayer<F> {
-    enforcement: Enforcement,
+    rules: Rules,
     forward: F,
 }
 
 /// Stands above the checks and decides what their refusals mean.
 #[derive(Clone, Debug)]
 pub struct Enforce<F, S> {
-    enforcement: Enforcement,
-    forward: F,
+    shared: Arc<EnforceLayer<F>>,
     inner: S,
 }
 
 impl<F> EnforceLayer<F> {
-    /// Observed refusals are forwarded through `forward`.
-    pub fn new(enforcement: Enforcement, forward: F) -> Self {
-        Self { enforcement, forward }
+    /// Refusals that are not enforced are forwarded through `forward`.
+    pub fn new(rules: Rules, forward: F) -> Self {
+        Self { rules, forward }
     }
 }
 
@@ -51,13 +44,13 @@ impl<F: Clone, S> Layer<S> for EnforceLayer<F> {
     type Service = Enforce<F, S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Enforce { enforcement: self.enforcement, forward: self.forward.clone(), inner }
+        Enforce { shared: Arc::new(self.clone()), inner }
     }
 }
 
 impl<F, S> Service<MemberUpdate<Unproven>> for Enforce<F, S>
 where
-    F: Service<Call, Response = Answer, Error = Box<Refused>> + Clone + Send + 'static,
+    F: Service<Call, Response = Answer, Error = Box<Refused>> + Clone + Send + Sync + 'static,
     F::Future: Send,
     S: Service<MemberUpdate<Unproven>, Response = Answer, Error = Box<Refused>>,
     S::Future: Send + 'static,
@@ -72,22 +65,31 @@ where
 
     fn call(&mut self, update: MemberUpdate<Unproven>) -> Self::Future {
         let answer = self.inner.call(update);
-        match self.enforcement {
-            Enforcement::Enforce => Box::pin(answer),
-            Enforcement::Observe => {
-                let mut forward = self.forward.clone();
-                Box::pin(async move {
-                    match answer.await {
-                        Err(refused) if !matches!(refused.call.body, Body::Lost) && !refused.refusal.is_crowd() => {
-                            let mut call = refused.call;
-                            call.account.refusal = Some(refused.refusal);
-                            call.account.verdict = Verdict::WouldRefuse;
-                            forward.call(call).await
-                        }
-                        done => done,
-                    }
-                })
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            match answer.await {
+                Ok(answer) => Ok(answer),
+                // rare, and with room for a call to Glance of its own
+                Err(refused) => Box::pin(act(&shared.rules, shared.forward.clone(), refused)).await,
             }
-        }
+        })
     }
+}
+
+/// Does with a refused call what the rule is set to. One whose body is lost can not be forwarded.
+async fn act<F>(rules: &Rules, mut forward: F, mut refused: Box<Refused>) -> Result<Answer, Box<Refused>>
+where
+    F: Service<Call, Response = Answer, Error = Box<Refused>>,
+{
+    if matches!(refused.call.body, Body::Lost) {
+        return Err(refused);
+    }
+    let account = &mut refused.call.account;
+    account.verdict = match rules.mode(refused.refusal, account.project()) {
+        Mode::Enforce => return Err(refused),
+        Mode::Observe => Verdict::WouldRefuse,
+        Mode::Off => Verdict::RuleOff,
+    };
+    account.refusal = Some(refused.refusal);
+    forward.call(refused.call).await
 }

@@ -26,6 +26,17 @@ pub struct ImageOwnership {
     pub visibility: Visibility,
 }
 
+/// What an ownership lookup showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// No image can have this id.
+    Impossible,
+    /// Glance shows no such image to the viewer.
+    Absent,
+    /// This image.
+    Image(ImageOwnership),
+}
+
 impl Visibility {
     /// Parses Glance's word; an unknown word is no visibility, never a weaker one.
     pub fn parse(word: &str) -> Option<Self> {

@@ -26,16 +26,35 @@ use crate::framing::Violation;
 #[derive(Clone)]
 pub struct Admin {
     probes: Arc<[Probe]>,
-    note: Arc<dyn Fn() -> String + Send + Sync>,
+    note: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     reload: Arc<dyn Fn() -> Reloading + Send + Sync>,
+    switch: Arc<dyn Fn(bool) -> String + Send + Sync>,
 }
 
 /// A reload under way: what was done, or why nothing was.
 type Reloading = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
 
 /// A request with this header was sent on purpose: a page in a browser can not send it to another place unasked.
-pub const X_GLANCE_GATE_RELOAD: &str = "x-glance-gate-reload";
+pub const X_GLANCE_GATE_ORDER: &str = "x-glance-gate-order";
+
+/// What an operator on this machine can have done.
+#[derive(Clone, Copy)]
+enum Order {
+    Reload,
+    Switch(bool),
+}
+
+impl Order {
+    fn parse(path: &str) -> Option<Self> {
+        match path {
+            "/reload" => Some(Self::Reload),
+            "/kill-switch/on" => Some(Self::Switch(true)),
+            "/kill-switch/off" => Some(Self::Switch(false)),
+            _ => None,
+        }
+    }
+}
 
 /// One condition of readiness.
 pub struct Probe {
@@ -48,18 +67,26 @@ pub struct Probe {
 }
 
 impl Admin {
-    /// Tells of these conditions with a note on them, and of these metrics; `reload` is done when it is asked for.
+    /// Tells of these conditions with notes on them, and of these metrics; `reload` is done when it is asked for, and
+    /// `switch` when the kill switch is to be on or off.
     pub fn new<F>(
         probes: Vec<Probe>,
-        note: impl Fn() -> String + Send + Sync + 'static,
+        note: impl Fn() -> Vec<String> + Send + Sync + 'static,
         metrics: impl Fn() -> String + Send + Sync + 'static,
         reload: impl Fn() -> F + Send + Sync + 'static,
+        switch: impl Fn(bool) -> String + Send + Sync + 'static,
     ) -> Self
     where
         F: Future<Output = Result<String, String>> + Send + 'static,
     {
         let reload = Arc::new(move || -> Reloading { Box::pin(reload()) });
-        Self { probes: probes.into(), note: Arc::new(note), metrics: Arc::new(metrics), reload }
+        Self {
+            probes: probes.into(),
+            note: Arc::new(note),
+            metrics: Arc::new(metrics),
+            reload,
+            switch: Arc::new(switch),
+        }
     }
 
     /// Answers one request.
@@ -75,9 +102,9 @@ impl Admin {
         if let Some(violation) = violation {
             return Ok(text(StatusCode::BAD_REQUEST, format!("{}\n", violation.as_str())));
         }
-        if request.uri().path() == "/reload" {
+        if let Some(order) = Order::parse(request.uri().path()) {
             let (head, _) = request.into_parts();
-            return Ok(self.reload(peer, &head).await);
+            return Ok(self.obey(order, peer, &head).await);
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into()));
@@ -93,20 +120,26 @@ impl Admin {
                 response
             }
             _ => {
-                text(StatusCode::NOT_FOUND, "try /livez, /readyz, /readyz?verbose, /metrics, or POST /reload\n".into())
+                let known =
+                    "try /livez, /readyz, /readyz?verbose, /metrics, or POST /reload or /kill-switch/on or /off\n";
+                text(StatusCode::NOT_FOUND, known.into())
             }
         })
     }
 
-    async fn reload(&self, peer: IpAddr, request: &Parts) -> Response<Full<Bytes>> {
+    async fn obey(&self, order: Order, peer: IpAddr, request: &Parts) -> Response<Full<Bytes>> {
         if request.method != Method::POST {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only POST\n".into());
         }
-        if !peer.is_loopback() || !is_addressed(request) || !request.headers.contains_key(X_GLANCE_GATE_RELOAD) {
-            let hint = "only from this machine, by its address, and with the header X-Glance-Gate-Reload\n";
+        if !peer.is_loopback() || !is_addressed(request) || !request.headers.contains_key(X_GLANCE_GATE_ORDER) {
+            let hint = "only from this machine, by its address, and with the header X-Glance-Gate-Order\n";
             return text(StatusCode::FORBIDDEN, hint.into());
         }
-        match (self.reload)().await {
+        let done = match order {
+            Order::Reload => (self.reload)().await,
+            Order::Switch(on) => Ok((self.switch)(on)),
+        };
+        match done {
             Ok(done) => text(StatusCode::OK, format!("{done}\n")),
             Err(why) => text(StatusCode::UNPROCESSABLE_ENTITY, format!("{why}\n")),
         }
@@ -123,7 +156,9 @@ impl Admin {
             let _ = writeln!(out, "[{sign}] {}{note}", probe.name);
         }
         if is_verbose {
-            let _ = writeln!(out, "[i] {}", (self.note)());
+            for note in (self.note)() {
+                let _ = writeln!(out, "[i] {note}");
+            }
         }
         let (status, word) =
             if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };

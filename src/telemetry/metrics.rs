@@ -14,6 +14,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use prometheus_client::registry::Unit;
 
+use crate::telemetry::judgement::Judgement;
 use crate::telemetry::life::Life;
 
 /// The bounds of the duration histograms, in seconds: from a cached check to a stalled Keystone.
@@ -36,7 +37,7 @@ pub struct RequestLabels {
 pub struct RefusalLabels {
     /// The stable label of the refusal.
     pub reason: &'static str,
-    /// `enforced`, or `observed` when the call was forwarded all the same.
+    /// `enforced`; or `observed` or `off` when the call was forwarded all the same.
     pub mode: &'static str,
 }
 
@@ -120,6 +121,8 @@ pub struct Families {
     pub upstream_healthy: Family<UpstreamLabel, Gauge>,
     /// The configuration and its changes.
     pub life: Life,
+    /// The rules and what Glance said to their verdicts.
+    pub judgement: Judgement,
     /// One at the state that each upstream's breaker has, else zero.
     pub upstream_state: Family<UpstreamStateLabels, Gauge>,
     /// Requests that each upstream has, up to the end of their answers.
@@ -154,6 +157,7 @@ impl Default for Families {
             neighbour_requests: Family::default(),
             upstream_healthy: Family::default(),
             life: Life::default(),
+            judgement: Judgement::default(),
             upstream_state: Family::default(),
             upstream_in_flight: Family::default(),
             upstream_connections: Family::default(),
@@ -191,6 +195,7 @@ impl Metrics {
         registry.register("neighbour_requests", "Calls to Keystone and upstreams", self.neighbour_requests.clone());
         registry.register("upstream_healthy", "Whether the last health check passed", self.upstream_healthy.clone());
         self.life.register(&mut registry);
+        self.judgement.register(&mut registry);
         self.register_upstreams(&mut registry);
         let expiry = self.certificate_expiry.clone();
         let help = "When the listener's certificate ends, in seconds since 1970";

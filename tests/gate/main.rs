@@ -38,6 +38,7 @@
 //! | `authority` | certificates of a test's own |
 //! | `scripted` | an upstream that does what a test tells it |
 //! | `observe` | refusals that are only told |
+//! | `rules` | what single rules are set to, what they earn, and the kill switch |
 //! | `health`, `drain` | what operators and load balancers see; the end |
 //! | `reload`, `reload_memory`, `reload_command` | another configuration while the gate runs: what changes, what is kept, how it is told |
 //! | `restart` | another process takes over |
@@ -110,6 +111,7 @@ mod reload_command;
 mod reload_memory;
 mod request_ids;
 mod restart;
+mod rules;
 mod scene;
 mod scripted;
 mod secrets;

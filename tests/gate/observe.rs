@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use glance_gate::demo::fault::Fault;
-use glance_gate::member_update::enforce::Enforcement;
+use glance_gate::rules::setting::Setting;
 
 use crate::client::Connection;
 use crate::harness::Gate;
@@ -13,7 +13,7 @@ use crate::scene::CANONICAL;
 use crate::scene::Scene;
 
 async fn start() -> Gate {
-    Gate::start(|config| config.enforcement = Enforcement::Observe).await
+    Gate::start(|config| config.rules.default = Setting::Observe).await
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_body_over_the_limit_arrives_whole() {
 fn a_body_that_turns_out_to_be_over_the_limit_arrives_in_chunks() {
     run(async {
         let gate = Gate::start(|config| {
-            config.enforcement = Enforcement::Observe;
+            config.rules.default = Setting::Observe;
             config.body.max_body = 100;
         })
         .await;
@@ -142,7 +142,7 @@ fn an_outage_of_keystone_does_not_stop_anybody() {
 fn what_is_ambiguous_or_lost_is_refused_all_the_same() {
     run(async {
         let gate = Gate::start(|config| {
-            config.enforcement = Enforcement::Observe;
+            config.rules.default = Setting::Observe;
             config.body.body_timeout = Duration::from_millis(100);
         })
         .await;

@@ -9,7 +9,8 @@ use glance_gate::demo::glance::Glance;
 use glance_gate::demo::glance::GlanceOptions;
 use glance_gate::member_update::decide::PolicyDefaults;
 use glance_gate::member_update::decide::Profile;
-use glance_gate::member_update::enforce::Enforcement;
+use glance_gate::rules::setting::Setting;
+use glance_gate::rules::setting::Share;
 
 use crate::client::Connection;
 use crate::harness::DeadPort;
@@ -43,8 +44,8 @@ fn the_next_request_on_the_same_connection_lives_by_the_new_configuration() {
         assert_eq!(answer(|_| {}).await, (403, 0));
         assert_eq!(answer(|config| config.body.max_body = 64).await, (403, 0));
         // now only Glance says no
-        assert_eq!(answer(|config| config.enforcement = Enforcement::Observe).await, (403, 1));
-        assert_eq!(answer(|config| config.enforcement = Enforcement::Enforce).await, (403, 1));
+        assert_eq!(answer(|config| config.rules.default = Setting::Observe).await, (403, 1));
+        assert_eq!(answer(|config| config.rules.default = Setting::Enforce(Share::All)).await, (403, 1));
         assert_eq!(answer(|config| config.body.max_body = 4).await, (413, 1));
     });
 }
@@ -109,7 +110,7 @@ fn a_configuration_that_can_not_be_used_changes_nothing() {
         ] {
             let refused = gate
                 .reload(|config| {
-                    config.enforcement = Enforcement::Observe;
+                    config.rules.default = Setting::Observe;
                     change(config);
                 })
                 .await;
@@ -135,16 +136,23 @@ fn what_is_only_read_at_the_start_is_refused_all_at_once() {
                 config.server.workers += 1;
                 config.server.handover_socket = "/run/x".into();
                 config.log.format = glance_gate::telemetry::log::Format::Text;
-                config.enforcement = Enforcement::Observe;
+                config.rules.kept += 1;
+                config.rules.default = Setting::Observe;
             })
             .await
             .expect_err("that can not be");
         let told = refused.to_string();
-        for key in ["[server] listen", "[admin] listen", "[server] workers", "[server] handover_socket", "[log] format"]
-        {
+        for key in [
+            "[server] listen",
+            "[admin] listen",
+            "[server] workers",
+            "[server] handover_socket",
+            "[log] format",
+            "[rules] kept",
+        ] {
             assert!(told.contains(&format!("{key}: ")), "{key} is not in {told}");
         }
-        assert_eq!(told.matches("hint: restart the gate").count(), 5, "{told}");
+        assert_eq!(told.matches("hint: restart the gate").count(), 6, "{told}");
         gate.wait_for_metric("glance_gate_config_generation", 1).await;
     });
 }

@@ -34,7 +34,7 @@ fn the_operators_listener_takes_a_reload_that_was_meant() {
     run(async {
         let gate = Gate::start(|_| {}).await;
         let reload = |method: &str| Call::new(gate.admin_address, method, "/reload");
-        let meant = |call: Call| call.header("X-Glance-Gate-Reload", "1");
+        let meant = |call: Call| call.header("X-Glance-Gate-Order", "1");
         for (call, status) in [
             (reload("GET"), 405),
             (meant(reload("GET")), 405),
@@ -54,7 +54,7 @@ fn the_operators_listener_takes_a_reload_that_was_meant() {
             gate.wait_for_metric("glance_gate_config_generation", generation).await;
         }
         // and not where clients are
-        let reply = gate.call("POST", "/reload").header("X-Glance-Gate-Reload", "1").send().await;
+        let reply = gate.call("POST", "/reload").header("X-Glance-Gate-Order", "1").send().await;
         assert!(reply.status != 200 && gate.count("POST", "/reload") == 1, "it is Glance's business");
     });
 }
@@ -88,7 +88,9 @@ fn the_command_tells_what_became_of_a_reload() {
         assert_eq!((refused.code, refused.out.as_str()), (Some(1), ""));
         let mistakes = [
             format!("{path}:1: profil: the gate knows no such key\n    hint: did you mean profile?"),
-            format!("{path}:2: enforcement: \"enforced\" is no choice\n    hint: one of: enforce, observe"),
+            format!(
+                "{path}:2: enforcement: \"enforced\" is no choice\n    hint: one of: enforce, enforce 10% (of projects), enforce listed (in [rules] projects), observe, off, earn"
+            ),
         ];
         for mistake in &mistakes {
             assert!(refused.errors.contains(mistake), "{mistake} is not in {}", refused.errors);

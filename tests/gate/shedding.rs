@@ -8,7 +8,7 @@ use glance_gate::config::Config;
 use glance_gate::demo::fault::Fault;
 use glance_gate::demo::glance::ImageSpec;
 use glance_gate::demo::keystone::TokenSpec;
-use glance_gate::member_update::enforce::Enforcement;
+use glance_gate::rules::setting::Setting;
 use glance_gate::upstream::adaptive::Bounds;
 use glance_gate::upstream::shed::Adaptive;
 use tokio::task::LocalSet;
@@ -192,7 +192,7 @@ fn what_is_shed_is_not_sent_when_observing_either() {
     run(async {
         let gate = Gate::start(|config| {
             adaptive(1, 1)(config);
-            config.enforcement = Enforcement::Observe;
+            config.rules.default = Setting::Observe;
         })
         .await;
         let scene = Scene::new(&gate);

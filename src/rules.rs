@@ -1,0 +1,299 @@
+//! Which refusals of member updates are acted on: each reason is a rule that is enforced, only observes, or is off; and
+//! what Glance said to the verdicts of those that observe.
+
+pub mod config;
+pub mod drift;
+pub mod earned;
+pub mod kill_switch;
+pub mod record;
+pub mod setting;
+pub mod state;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::SystemTime;
+
+use http::StatusCode;
+use prometheus_client::metrics::counter::Counter;
+
+use crate::call::Account;
+use crate::call::Branch;
+use crate::call::Verdict;
+use crate::openstack::identity::ProjectId;
+use crate::refusal::Refusal;
+use crate::rules::config::Config;
+use crate::rules::drift::Agreement;
+use crate::rules::drift::Ring;
+use crate::rules::earned::Change;
+use crate::rules::earned::Earned;
+use crate::rules::earned::Standing;
+use crate::rules::kill_switch::Hand;
+use crate::rules::kill_switch::KillSwitch;
+use crate::rules::record::Record;
+use crate::rules::setting::Mode;
+use crate::rules::setting::Setting;
+use crate::rules::setting::Share;
+use crate::telemetry::judgement::DriftLabels;
+use crate::telemetry::judgement::RuleChangeLabels;
+use crate::telemetry::metrics::Metrics;
+
+/// The rules of one configuration, with what all configurations before it have learned; cloning shares them.
+#[derive(Clone)]
+pub struct Rules {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: Config,
+    /// Whose decisions these are.
+    revision: String,
+    learned: Arc<Learned>,
+}
+
+/// What outlives a reload.
+struct Learned {
+    metrics: Metrics,
+    switch: KillSwitch,
+    earned: Earned,
+    decisions: Ring,
+    disagreements: Ring,
+    permitted: AtomicU64,
+    /// The one counter that a warm request needs.
+    agreed: Counter,
+}
+
+/// How a rule stands, for operators.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overview {
+    /// The rule.
+    pub refusal: Refusal,
+    /// What it is set to.
+    pub setting: Setting,
+    /// What that means now: the kill switch and what was earned are in it.
+    pub mode: &'static str,
+    /// How its watch stands, if it earns its enforcement.
+    pub standing: Option<Standing>,
+}
+
+/// Of so many permitted calls one is kept to look at; all that is refused, asked or disagreed about is.
+const KEPT_OF_PERMITTED: u64 = 100;
+
+impl Rules {
+    /// Begins with what the state file tells; one that can not be used is told, and all rules begin anew.
+    pub fn new(config: Config, revision: &str, metrics: &Metrics) -> Self {
+        let known = if config.state_file.as_os_str().is_empty() {
+            Vec::new()
+        } else {
+            state::read(&config.state_file).unwrap_or_else(|error| {
+                let file = config.state_file.display();
+                tracing::error!(%file, %error, "what rules have earned can not be read: they begin to earn it anew");
+                Vec::new()
+            })
+        };
+        let agreed = DriftLabels { rule: "none", verdict: "permitted", status: 200, agree: "yes" };
+        let learned = Learned {
+            metrics: metrics.clone(),
+            switch: KillSwitch::new(metrics.judgement.kill_switch.clone()),
+            earned: Earned::new(&known, SystemTime::now()),
+            decisions: Ring::new(config.kept),
+            disagreements: Ring::new(config.kept),
+            permitted: AtomicU64::new(0),
+            agreed: metrics.judgement.drift.get_or_create_owned(&agreed),
+        };
+        Self::with(config, revision, Arc::new(learned))
+    }
+
+    /// Goes on with other settings.
+    #[must_use]
+    pub fn renewed(&self, config: Config, revision: &str) -> Self {
+        Self::with(config, revision, self.shared.learned.clone())
+    }
+
+    fn with(config: Config, revision: &str, learned: Arc<Learned>) -> Self {
+        Self { shared: Arc::new(Shared { config, revision: revision.into(), learned }) }
+    }
+
+    /// Puts the settings that act on all requests to use; done once, when this becomes the configuration in use.
+    pub fn take_effect(&self) {
+        self.shared.learned.switch.hold(Hand::Config, self.shared.config.kill_switch);
+        self.shared.learned.switch.look(&self.shared.config.kill_switch_file);
+        self.show();
+    }
+
+    /// Returns the kill switch.
+    pub fn kill_switch(&self) -> &KillSwitch {
+        &self.shared.learned.switch
+    }
+
+    /// Looks whether the kill switch's file is there.
+    pub fn look_for_switch_file(&self) {
+        let was_on = self.shared.learned.switch.is_on();
+        self.shared.learned.switch.look(&self.shared.config.kill_switch_file);
+        if was_on != self.shared.learned.switch.is_on() {
+            self.show();
+        }
+    }
+
+    /// Holds the kill switch on by an operator's hand, or lets go of it.
+    pub fn switch(&self, on: bool) {
+        self.shared.learned.switch.hold(Hand::Operator, on);
+        self.show();
+    }
+
+    /// Decides what becomes of one refused call.
+    pub fn mode(&self, refusal: Refusal, project: Option<&ProjectId>) -> Mode {
+        if !refusal.is_rule() {
+            return Mode::Enforce;
+        }
+        let (setting, switch) = (self.shared.config.setting(refusal), &self.shared.learned.switch);
+        match setting {
+            Setting::Off => Mode::Off,
+            _ if switch.is_on() => Mode::Observe,
+            Setting::Enforce(share) if share.holds(project, &self.shared.config.projects) => Mode::Enforce,
+            Setting::Earn if self.shared.learned.earned.is_enforced(refusal) => {
+                let is_probe = self.shared.learned.earned.is_probe(refusal, self.shared.config.probe_percent);
+                if is_probe { Mode::Observe } else { Mode::Enforce }
+            }
+            Setting::Observe | Setting::Earn | Setting::Enforce(_) => Mode::Observe,
+        }
+    }
+
+    /// Takes in how a request ended: compares, counts, keeps.
+    pub fn judge(&self, account: &Account, status: StatusCode, took: Duration) {
+        if account.branch != Branch::MemberUpdate {
+            return;
+        }
+        let agreement =
+            account.upstream_status.and_then(|glance| Agreement::of(account.verdict, account.refusal, glance));
+        if let (Some(agreement), Some(glance)) = (agreement, account.upstream_status) {
+            self.count(account, glance, agreement);
+        }
+        let is_plain = account.verdict == Verdict::Permitted && agreement != Some(Agreement::No);
+        if is_plain && self.shared.learned.permitted.fetch_add(1, Ordering::Relaxed) % KEPT_OF_PERMITTED != 0 {
+            return;
+        }
+        let record = Record::of(account, status.as_u16(), took, &self.shared.revision, agreement);
+        if agreement == Some(Agreement::No) {
+            tell(&record);
+            self.shared.learned.disagreements.keep(record.clone());
+        }
+        self.shared.learned.decisions.keep(record);
+    }
+
+    fn count(&self, account: &Account, glance: StatusCode, agreement: Agreement) {
+        if account.verdict == Verdict::Permitted && glance == StatusCode::OK {
+            self.shared.learned.agreed.inc();
+            return;
+        }
+        let labels = DriftLabels {
+            rule: account.refusal.map_or("none", Refusal::reason),
+            verdict: account.verdict.as_str(),
+            status: glance.as_u16(),
+            agree: agreement.as_str(),
+        };
+        self.shared.learned.metrics.judgement.drift.get_or_create(&labels).inc();
+        if let Some(refusal) = account.refusal
+            && self.shared.config.setting(refusal) == Setting::Earn
+            && agreement != Agreement::Unknown
+        {
+            self.earn(refusal, agreement == Agreement::Yes);
+        }
+    }
+
+    fn earn(&self, refusal: Refusal, agrees: bool) {
+        let after = &self.shared.config.enforce_after;
+        let Some(change) = self.shared.learned.earned.judge(refusal, agrees, after, SystemTime::now()) else { return };
+        let rule = refusal.reason();
+        let change = match change {
+            Change::Promoted => {
+                tracing::warn!(rule, samples = after.samples, "rule promoted: it is enforced from now on");
+                "promoted"
+            }
+            Change::Demoted => {
+                tracing::error!(rule, "rule demoted: Glance disagrees with it again, and it only observes from now on");
+                "demoted"
+            }
+        };
+        self.shared.learned.metrics.judgement.rule_changes.get_or_create(&RuleChangeLabels { rule, change }).inc();
+        self.show();
+    }
+
+    /// Writes down what rules have earned, if it has changed; told if it can not be.
+    pub fn save(&self) {
+        let file = &self.shared.config.state_file;
+        if file.as_os_str().is_empty() {
+            return;
+        }
+        let Some(standings) = self.shared.learned.earned.take_changed() else { return };
+        if let Err(error) = state::write(file, &standings) {
+            self.shared.learned.earned.keep_changed();
+            tracing::error!(file = %file.display(), %error, "what rules have earned can not be written down");
+        }
+    }
+
+    /// Returns how every rule stands.
+    pub fn overview(&self) -> impl Iterator<Item = Overview> {
+        Refusal::rules().map(|refusal| {
+            let setting = self.shared.config.setting(refusal);
+            let standing = (setting == Setting::Earn).then(|| self.shared.learned.earned.standing(refusal)).flatten();
+            Overview { refusal, setting, mode: self.mode_in_general(refusal), standing }
+        })
+    }
+
+    /// Returns the latest decisions, newest first: all but most of the plain permits.
+    pub fn decisions(&self, count: usize) -> Vec<Record> {
+        self.shared.learned.decisions.latest(count)
+    }
+
+    /// Returns the latest disagreements, newest first.
+    pub fn disagreements(&self, count: usize) -> Vec<Record> {
+        self.shared.learned.disagreements.latest(count)
+    }
+
+    /// Returns what is kept of one request.
+    pub fn find(&self, request_id: &str) -> Vec<Record> {
+        self.shared.learned.decisions.find(request_id)
+    }
+
+    fn mode_in_general(&self, refusal: Refusal) -> &'static str {
+        match self.shared.config.setting(refusal) {
+            Setting::Off => "off",
+            _ if self.shared.learned.switch.is_on() => "observe",
+            Setting::Enforce(Share::All) => "enforce",
+            Setting::Enforce(Share::Percent(_) | Share::Listed) => "enforce_part",
+            Setting::Earn if self.shared.learned.earned.is_enforced(refusal) => "enforce",
+            Setting::Observe | Setting::Earn => "observe",
+        }
+    }
+
+    fn show(&self) {
+        for refusal in Refusal::rules() {
+            self.shared.learned.metrics.judgement.sets(refusal.reason(), self.mode_in_general(refusal));
+        }
+    }
+}
+
+/// Tells the operator of a disagreement, in words that can be searched for.
+fn tell(record: &Record) {
+    tracing::warn!(
+        request_id = record.request_id,
+        rule = record.rule,
+        verdict = record.verdict,
+        would_answer = record.would_answer,
+        upstream.status = record.upstream_status,
+        project.id = record.inputs.project,
+        image.id = record.inputs.image,
+        token.age_ms = record.inputs.token_age_ms,
+        ownership.age_ms = record.inputs.ownership_age_ms,
+        "glance disagrees with the gate"
+    );
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Rules").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}

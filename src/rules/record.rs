@@ -1,0 +1,160 @@
+//! One decision as it is kept, written and read again: all it rested on, no token and no body.
+
+use std::time::Duration;
+use std::time::SystemTime;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::call::Account;
+use crate::call::Verdict;
+use crate::openstack::identity::Roles;
+use crate::openstack::image::Seen;
+use crate::openstack::member::RequestedStatus;
+use crate::rules::drift::Agreement;
+
+/// The version of the schema, `docs/decisions.md`.
+pub const VERSION: u32 = 1;
+
+/// A decision. Unknown fields are errors when it is read: they would be lost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The version of the schema.
+    pub version: u32,
+    /// When the answer was given, RFC 3339.
+    pub time: String,
+    /// The id the request has in all services.
+    pub request_id: String,
+    /// A digest of the configuration that decided.
+    pub revision: String,
+    /// `permitted`, `asked`, `refused`, `would_refuse` or `rule_off`.
+    pub verdict: String,
+    /// The rule that said no.
+    pub rule: Option<String>,
+    /// What the rule's refusal led to: `enforce`, `observe` or `off`.
+    pub mode: Option<String>,
+    /// What the gate answers by that rule.
+    pub would_answer: Option<u16>,
+    /// What Glance answered, if it was asked.
+    pub upstream_status: Option<u16>,
+    /// Whether the two agree: `yes`, `no` or `unknown`.
+    pub agree: Option<String>,
+    /// What the client got.
+    pub status: u16,
+    /// The inside cause, for the operator.
+    pub cause: Option<String>,
+    /// What was decided on.
+    pub inputs: Inputs,
+    /// How long it took, in milliseconds.
+    pub took_ms: f64,
+}
+
+/// What a decision rested on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inputs {
+    /// The method.
+    pub method: String,
+    /// The image of the path.
+    pub image: Option<String>,
+    /// The member of the path.
+    pub member: Option<String>,
+    /// The status the body asks for; `unknown` for any that is none of the three.
+    pub member_status: Option<String>,
+    /// The caller's project.
+    pub project: Option<String>,
+    /// The caller.
+    pub user: Option<String>,
+    /// The caller's roles, if they are known.
+    pub roles: Option<Vec<String>>,
+    /// How long ago somebody vouched for the token, in milliseconds.
+    pub token_age_ms: Option<u64>,
+    /// What the look-up of the image showed: `image`, `absent` or `impossible`.
+    pub seen: Option<String>,
+    /// The image's owner, if it has one and it was seen.
+    pub owner: Option<String>,
+    /// The image's visibility.
+    pub visibility: Option<String>,
+    /// How long ago Glance told that, in milliseconds.
+    pub ownership_age_ms: Option<u64>,
+}
+
+impl Record {
+    /// Writes down what an account tells.
+    pub fn of(account: &Account, status: u16, took: Duration, revision: &str, agreement: Option<Agreement>) -> Self {
+        let refusal = account.refusal;
+        Self {
+            version: VERSION,
+            time: now(),
+            request_id: account.request_id.to_string(),
+            revision: revision.into(),
+            verdict: account.verdict.as_str().into(),
+            rule: refusal.map(|refusal| refusal.reason().into()),
+            mode: mode(account.verdict).map(Into::into),
+            would_answer: refusal.map(|refusal| refusal.status().as_u16()),
+            upstream_status: account.upstream_status.map(|status| status.as_u16()),
+            agree: agreement.map(|agreement| agreement.as_str().into()),
+            status,
+            cause: account.cause.as_deref().map(Into::into),
+            inputs: Inputs::of(account),
+            took_ms: (took.as_secs_f64() * 1e6).round() / 1e3,
+        }
+    }
+}
+
+impl Inputs {
+    fn of(account: &Account) -> Self {
+        let identity = account.identity.as_deref();
+        let (seen, image) = match &account.seen {
+            None => (None, None),
+            Some(Seen::Impossible) => (Some("impossible"), None),
+            Some(Seen::Absent) => (Some("absent"), None),
+            Some(Seen::Image(image)) => (Some("image"), Some(image)),
+        };
+        Self {
+            method: account.method.as_str().into(),
+            image: account.path.as_ref().map(|path| path.image().into()),
+            member: account.path.as_ref().map(|path| path.member().into()),
+            member_status: account.status.as_ref().map(|status| match status {
+                RequestedStatus::Known(status) => status.as_str().into(),
+                RequestedStatus::Unknown(_) => "unknown".into(),
+            }),
+            project: account.project().map(ToString::to_string),
+            user: account.user().map(ToString::to_string),
+            roles: identity.and_then(|identity| match &identity.roles {
+                Roles::Known(roles) => Some(roles.iter().map(|role| role.to_string()).collect()),
+                Roles::Unknown => None,
+            }),
+            token_age_ms: account.token_age.map(millis),
+            seen: seen.map(Into::into),
+            owner: image.and_then(|image| image.owner.as_ref()).map(ToString::to_string),
+            visibility: image.map(|image| image.visibility.to_string()),
+            ownership_age_ms: account.ownership_age.map(millis),
+        }
+    }
+}
+
+/// Returns what a rule's refusal led to.
+fn mode(verdict: Verdict) -> Option<&'static str> {
+    match verdict {
+        Verdict::Refused => Some("enforce"),
+        Verdict::WouldRefuse => Some("observe"),
+        Verdict::RuleOff => Some("off"),
+        Verdict::PassedThrough | Verdict::Permitted | Verdict::Asked => None,
+    }
+}
+
+fn millis(age: Duration) -> u64 {
+    u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Returns this moment as RFC 3339, in UTC, to the millisecond.
+fn now() -> String {
+    let millis = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+    let nanos = i128::try_from(millis).unwrap_or_default() * 1_000_000;
+    time::OffsetDateTime::from_unix_timestamp_nanos(nanos)
+        .ok()
+        .and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok())
+        .unwrap_or_default()
+}
