@@ -214,8 +214,7 @@ fn account() -> Box<Account> {
     if let Ok(Target::Member(path)) = Target::parse(&Uri::from_static(MEMBER_PATH), "") {
         account.path = Some(path);
     }
-    account.user = Some(identity().user);
-    account.project = identity().project().cloned();
+    account.identity = Some(identity().into());
     account.status = Some(RequestedStatus::Known(MemberStatus::Accepted));
     account.token_age = Some(Duration::from_secs(12));
     account.ownership_age = Some(Instant::now().elapsed());

@@ -172,7 +172,8 @@ impl Rules {
             self.count(account, glance, agreement);
         }
         let is_plain = account.verdict == Verdict::Permitted && agreement != Some(Agreement::No);
-        if is_plain && self.shared.learned.permitted.fetch_add(1, Ordering::Relaxed) % KEPT_OF_PERMITTED != 0 {
+        if is_plain && !self.shared.learned.permitted.fetch_add(1, Ordering::Relaxed).is_multiple_of(KEPT_OF_PERMITTED)
+        {
             return;
         }
         let record = Record::of(account, status.as_u16(), took, &self.shared.revision, agreement);

@@ -184,7 +184,7 @@ mod tests {
     use crate::refusal::Refusal;
 
     const RULE: Refusal = Refusal::OwnerForbidden;
-    const AFTER: EnforceAfter = EnforceAfter { samples: 3, period: Duration::from_secs(60), max_disagreements: 1 };
+    const AFTER: EnforceAfter = EnforceAfter { samples: 3, period: Duration::from_mins(1), max_disagreements: 1 };
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds)

@@ -123,7 +123,7 @@ impl Inputs {
             project: account.project().map(ToString::to_string),
             user: account.user().map(ToString::to_string),
             roles: identity.and_then(|identity| match &identity.roles {
-                Roles::Known(roles) => Some(roles.iter().map(|role| role.to_string()).collect()),
+                Roles::Known(roles) => Some(roles.iter().map(ToString::to_string).collect()),
                 Roles::Unknown => None,
             }),
             token_age_ms: account.token_age.map(millis),
