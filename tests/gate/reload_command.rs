@@ -89,7 +89,7 @@ fn the_command_tells_what_became_of_a_reload() {
         let mistakes = [
             format!("{path}:1: profil: the gate knows no such key\n    hint: did you mean profile?"),
             format!(
-                "{path}:2: enforcement: \"enforced\" is no choice\n    hint: one of: enforce, enforce 10% (of projects), enforce listed (in [rules] projects), observe, off, earn"
+                "{path}:2: enforcement: the value does not fit\n    hint: one of: enforce, enforce 10% (of projects), enforce listed (in [rules] projects), observe, off, earn"
             ),
         ];
         for mistake in &mistakes {
