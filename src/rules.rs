@@ -222,15 +222,20 @@ impl Rules {
         self.show();
     }
 
-    /// Writes down what rules have earned, if it has changed; told if it can not be.
+    /// Tells whether a promotion or demotion waits to be written down.
+    pub fn has_changed(&self) -> bool {
+        self.shared.learned.earned.has_changed()
+    }
+
+    /// Writes down what rules have earned, if it has changed; told if it can not be. Waits for the disk.
     pub fn save(&self) {
         let file = &self.shared.config.state_file;
         if file.as_os_str().is_empty() {
             return;
         }
-        let Some(standings) = self.shared.learned.earned.take_changed() else { return };
+        let Some(standings) = self.shared.learned.earned.take_counted() else { return };
         if let Err(error) = state::write(file, &standings) {
-            self.shared.learned.earned.keep_changed();
+            self.shared.learned.earned.keep_counted();
             tracing::error!(file = %file.display(), %error, "what rules have earned can not be written down");
         }
     }

@@ -49,6 +49,8 @@ const DRAIN: Duration = Duration::from_secs(1);
 const WARM_UP_PAUSE: Duration = Duration::from_secs(2);
 /// How often the kill switch's file is looked for: it acts within a second.
 const RULES_PAUSE: Duration = Duration::from_millis(250);
+/// Every how many of these pauses what rules have shown is written down.
+const COUNTS_EVERY: u32 = 40;
 
 impl Control {
     /// Works until it is told to stop.
@@ -188,10 +190,15 @@ fn start_tasks(generation: &Generation, tasks: &mut JoinSet<()>) {
 /// Looks for the kill switch's file, and writes down what rules have earned.
 async fn watch_rules(rules: Rules) {
     let mut ticks = tokio::time::interval(RULES_PAUSE);
-    loop {
+    for count in (0..COUNTS_EVERY).cycle() {
         ticks.tick().await;
         rules.look_for_switch_file();
-        rules.save();
+        // a promotion at once, mere counts now and then
+        if count == 0 || rules.has_changed() {
+            let rules = rules.clone();
+            // it waits for the disk; one that was begun is ended
+            drop(tokio::task::spawn_blocking(move || rules.save()).await);
+        }
     }
 }
 

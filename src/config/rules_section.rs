@@ -31,9 +31,12 @@ pub fn read(book: &mut Book<'_>) -> Config {
     let mut section = book.section("rules");
     let mut settings = BTreeMap::new();
     for refusal in Refusal::rules() {
-        if let Own::Set(setting) = section.get(refusal.reason(), Own::Default) {
-            settings.insert(refusal.reason(), setting);
+        let Own::Set(setting) = section.get(refusal.reason(), Own::Default) else { continue };
+        if setting == Setting::Earn && !refusal.is_judgement() {
+            let what = "Glance can not judge it, so that it would never be enforced";
+            section.mistake(refusal.reason(), what, "enforce, observe or off");
         }
+        settings.insert(refusal.reason(), setting);
     }
     let projects: Vec<String> = section.get("projects", Vec::new());
     let words = [("off", false), ("on", true)];
@@ -144,10 +147,10 @@ mod tests {
     fn what_makes_no_sense_is_a_mistake() {
         let text = "enforcement = \"enforce listed\"\n[rules]\ntarget_ambiguous = \"off\"\nowner_forbidden = \"observed\"\n\
                     enforce_after = { samples = 0, period = \"1h\", max_disagreements = 0 }\nprobe_percent = 101\n\
-                    projects = []\nkill_switch = true\n";
+                    projects = []\nkill_switch = true\nrate_limited = \"earn\"\n";
         let mistakes = parse("gate.toml", text, &environment(&[])).err().unwrap_or_default();
         let lines: Vec<Option<usize>> = mistakes.iter().map(|mistake| mistake.line).collect();
-        assert_eq!(lines, [3, 4, 5, 6, 7, 8].map(Some), "{mistakes:#?}");
+        assert_eq!(lines, [3, 4, 5, 6, 7, 8, 9].map(Some), "{mistakes:#?}");
         for broken in ["{ samples = 1 }", "{ samples = 1, period = \"1h\", max_disagreements = 0, more = 1 }", "1"] {
             let text = format!("[rules]\nenforce_after = {broken}\n");
             assert!(parse("gate.toml", &text, &environment(&[])).is_err(), "{broken}");

@@ -51,7 +51,8 @@ pub enum Change {
 /// The standing of all rules, and whether it was written down.
 pub struct Earned {
     rules: Box<[Entry]>,
-    is_dirty: AtomicBool,
+    has_counted: AtomicBool,
+    has_changed: AtomicBool,
 }
 
 struct Entry {
@@ -113,7 +114,7 @@ impl Earned {
                 }
             })
             .collect();
-        Self { rules, is_dirty: AtomicBool::new(false) }
+        Self { rules, has_counted: AtomicBool::new(false), has_changed: AtomicBool::new(false) }
     }
 
     fn entry(&self, refusal: Refusal) -> Option<&Entry> {
@@ -140,7 +141,10 @@ impl Earned {
         let change = standing.judge(agrees, after, now);
         entry.is_enforced.store(standing.is_enforced, Ordering::Relaxed);
         drop(standing);
-        self.is_dirty.store(true, Ordering::Relaxed);
+        self.has_counted.store(true, Ordering::Relaxed);
+        if change.is_some() {
+            self.has_changed.store(true, Ordering::Relaxed);
+        }
         change
     }
 
@@ -149,16 +153,22 @@ impl Earned {
         self.entry(refusal).map(|entry| *entry.standing())
     }
 
-    /// Returns how all rules stand, if that has changed since it was last asked for.
-    pub fn take_changed(&self) -> Option<Vec<(Refusal, Standing)>> {
-        self.is_dirty
+    /// Tells whether a rule was promoted or demoted since it was last asked how all stand.
+    pub fn has_changed(&self) -> bool {
+        self.has_changed.load(Ordering::Relaxed)
+    }
+
+    /// Returns how all rules stand, if anything was counted since it was last asked for.
+    pub fn take_counted(&self) -> Option<Vec<(Refusal, Standing)>> {
+        self.has_changed.store(false, Ordering::Relaxed);
+        self.has_counted
             .swap(false, Ordering::Relaxed)
             .then(|| self.rules.iter().map(|entry| (entry.refusal, *entry.standing())).collect())
     }
 
     /// Notes that what was last asked for could not be written down.
-    pub fn keep_changed(&self) {
-        self.is_dirty.store(true, Ordering::Relaxed);
+    pub fn keep_counted(&self) {
+        self.has_counted.store(true, Ordering::Relaxed);
     }
 }
 
@@ -236,8 +246,9 @@ mod tests {
         for _ in 0..3 {
             earned.judge(RULE, true, &AFTER, at(60));
         }
-        let known = earned.take_changed().expect("it has changed");
-        assert_eq!(earned.take_changed(), None);
+        assert!(earned.has_changed());
+        let known = earned.take_counted().expect("it has counted");
+        assert!(!earned.has_changed() && earned.take_counted().is_none());
         assert!(Earned::new(&known, at(100)).is_enforced(RULE));
     }
 
