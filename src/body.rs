@@ -1,7 +1,10 @@
 //! The body of a request or an answer: nothing, some bytes, or a stream that nobody reads.
 
+pub mod error;
 pub mod incoming;
 pub mod lease;
+pub mod pipe;
+pub mod pour;
 
 use std::fmt;
 use std::future::Future;
@@ -22,6 +25,8 @@ use tokio::time::Instant;
 use tokio::time::Sleep;
 
 use crate::body::lease::Lease;
+use crate::body::pipe::Pipe;
+use crate::body::pour::Poured;
 
 /// A body in one of three forms, without boxing.
 #[derive(Debug, Default)]
@@ -56,6 +61,16 @@ pub trait Source: Send {
 
     /// Tells how many bytes are left, as far as it is known.
     fn size_hint(&self) -> SizeHint;
+
+    /// Tells whether the next bytes can go into a pipe.
+    fn can_pour(&self) -> bool {
+        false
+    }
+
+    /// Moves at least one and at most `max` of the next bytes into an empty pipe.
+    fn poll_pour(&mut self, _: &mut Context<'_>, _: &mut Pipe, _max: u64) -> Poll<Result<Poured, SourceError>> {
+        Poll::Ready(Ok(Poured::Unable))
+    }
 }
 
 /// Why a source ended early.
@@ -166,9 +181,14 @@ impl Stream {
         self.progress.get_or_insert_default().clone()
     }
 
-    fn poll_source(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.source.poll_data(context) {
-            Poll::Ready(Some(Ok(data))) => {
+    /// Watches over what the source has said: it may be the end, or a silence that is too long.
+    fn watched<T>(
+        &mut self,
+        polled: Poll<Option<Result<T, SourceError>>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<T, BodyError>>> {
+        match polled {
+            Poll::Ready(Some(Ok(moved))) => {
                 if let Some(progress) = &self.progress {
                     progress.0.fetch_add(1, Ordering::Relaxed);
                 }
@@ -176,7 +196,7 @@ impl Stream {
                 if self.source.is_end() {
                     self.ended();
                 }
-                Poll::Ready(Some(Ok(Frame::data(data))))
+                Poll::Ready(Some(Ok(moved)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Broken(self.sender, error)))),
             Poll::Ready(None) => {
@@ -229,7 +249,10 @@ impl HttpBody for Body {
             Self::Stream(stream) if !stream.read_before.is_empty() => {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut stream.read_before)))))
             }
-            Self::Stream(stream) => stream.poll_source(context),
+            Self::Stream(stream) => {
+                let polled = stream.source.poll_data(context);
+                stream.watched(polled, context).map_ok(Frame::data)
+            }
             Self::Lost => Poll::Ready(Some(Err(BodyError::Lost))),
         }
     }
@@ -265,26 +288,5 @@ impl HttpBody for Body {
 impl fmt::Debug for Stream {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Stream").field("sender", &self.sender).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for BodyError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Broken(Sender::Client, _) => out.write_str("the client's body broke off"),
-            Self::Broken(Sender::Upstream, _) => out.write_str("the upstream's body broke off"),
-            Self::Silent(Sender::Client, idle) => write!(out, "the client sent nothing for {} s", idle.as_secs()),
-            Self::Silent(Sender::Upstream, idle) => write!(out, "the upstream sent nothing for {} s", idle.as_secs()),
-            Self::Lost => out.write_str("the body was lost"),
-        }
-    }
-}
-
-impl std::error::Error for BodyError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Broken(_, error) => Some(&**error),
-            Self::Silent(..) | Self::Lost => None,
-        }
     }
 }

@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::body::pipe::Socket;
+
 /// A connected stream, without dynamic dispatch.
 #[derive(Debug)]
 pub enum Stream {
@@ -26,6 +28,15 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Returns the socket, if its bytes are the stream's.
+    pub fn socket(&self) -> Option<Socket<'_>> {
+        match self {
+            Self::Tcp(stream) => Some(Socket::Tcp(stream)),
+            Self::Unix(stream) => Some(Socket::Unix(stream)),
+            Self::Tls(_) => None,
+        }
+    }
+
     /// Tells whether something has arrived, or the other side has closed, since the stream was read last. Costs no
     /// system call where nothing has.
     pub fn is_stirred(&mut self) -> bool {

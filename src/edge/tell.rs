@@ -18,6 +18,9 @@ use tower::Service;
 
 use crate::body::Body;
 use crate::body::BodyError;
+use crate::body::pipe::Pipe;
+use crate::body::pour::Pour;
+use crate::body::pour::Poured;
 use crate::call::Account;
 use crate::call::Answer;
 use crate::call::Call;
@@ -133,10 +136,10 @@ impl Finish<Result<Answer, Infallible>> for Opened {
 }
 
 impl Told {
-    fn note(&mut self, frame: &Frame<Bytes>) {
+    fn note(&mut self, bytes: usize) {
         let ended = self.body.is_end_stream();
         if let Some(ledger) = &mut self.ledger {
-            ledger.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+            ledger.bytes += bytes as u64;
             ledger.whole = ended;
         }
     }
@@ -152,7 +155,7 @@ impl HttpBody for Told {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         match &polled {
-            Poll::Ready(Some(Ok(frame))) => self.note(frame),
+            Poll::Ready(Some(Ok(frame))) => self.note(frame.data_ref().map_or(0, Bytes::len)),
             Poll::Ready(Some(Err(error))) => {
                 tracing::debug!(%error, "the answer broke off");
             }
@@ -172,6 +175,29 @@ impl HttpBody for Told {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Pour for Told {
+    fn can_pour(&self) -> bool {
+        self.body.can_pour()
+    }
+
+    fn poll_pour(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pipe: &mut Pipe,
+        max: u64,
+    ) -> Poll<Result<Poured, BodyError>> {
+        let polled = Pin::new(&mut self.body).poll_pour(context, pipe, max);
+        match &polled {
+            Poll::Ready(Ok(Poured::Bytes(count))) => self.note(*count),
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(%error, "the answer broke off");
+            }
+            Poll::Ready(Ok(Poured::Unable)) | Poll::Pending => {}
+        }
+        polled
     }
 }
 

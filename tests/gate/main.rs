@@ -34,6 +34,7 @@
 //! | `balance`, `upstream_faults`, `shedding` | which upstream gets a request; one that fails; more than Glance can do |
 //! | `client_faults` | clients misbehave |
 //! | `passthrough`, `streaming` | everything else, unread: answers untouched, images whole |
+//! | `long_bodies` | bodies that the kernel moves from socket to socket are the same as those that are copied |
 //! | `upstream_http1`, `upstream_http2`, `upstream_tls`, `upstream_unix` | the gate as a client of its upstreams |
 //! | `authority` | certificates of a test's own |
 //! | `scripted` | an upstream that does what a test tells it |
@@ -96,6 +97,7 @@ mod keystone_faults;
 mod layouts;
 mod limits;
 mod load;
+mod long_bodies;
 mod many_connections;
 mod observe;
 mod ownership_cache;

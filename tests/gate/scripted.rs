@@ -28,6 +28,8 @@ pub enum Act {
     Early(String),
     /// Begins an answer as soon as the head is there, reads the request to its end, and ends the answer with the second.
     Meanwhile(String, String),
+    /// Begins an answer as soon as the head is there, and says nothing more.
+    Begin(String),
     /// Reads the request and closes.
     Close,
     /// Reads the head and nothing more, and keeps the connection.
@@ -184,6 +186,10 @@ async fn perform(
             drop(stream.write_all(bytes.as_bytes()).await);
             return false;
         }
+        Act::Begin(ref bytes) => {
+            drop(stream.write_all(bytes.as_bytes()).await);
+            std::future::pending().await
+        }
         Act::Stall => std::future::pending().await,
         Act::Meanwhile(ref begin, _) => drop(stream.write_all(begin.as_bytes()).await),
         Act::Answer(_) | Act::Trickle(_) | Act::AnswerAndClose(_) | Act::Close => {}
@@ -203,7 +209,7 @@ async fn perform(
             drop(stream.write_all(bytes.as_bytes()).await);
             false
         }
-        Act::Early(_) | Act::Stall | Act::Close => false,
+        Act::Early(_) | Act::Begin(_) | Act::Stall | Act::Close => false,
     }
 }
 

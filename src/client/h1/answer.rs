@@ -7,10 +7,13 @@ use std::task::Poll;
 use std::task::ready;
 
 use bytes::Bytes;
+use bytes::BytesMut;
 use http_body::SizeHint;
 
 use crate::body::Source;
 use crate::body::SourceError;
+use crate::body::pipe::Pipe;
+use crate::body::pour::Poured;
 use crate::client::h1::Connection;
 use crate::client::h1::head::Garbled;
 use crate::client::h1::head::Length;
@@ -137,6 +140,26 @@ impl<G: GiveBack> AnswerBody<G> {
         Poll::Ready(None)
     }
 
+    fn poll_pipe(&mut self, context: &mut Context<'_>, pipe: &mut Pipe, max: u64) -> Poll<io::Result<Poured>> {
+        let Coding::Known(left) = &mut self.coding else { return Poll::Ready(Ok(Poured::Unable)) };
+        let Some(connection) = self.connection.as_mut().filter(|connection| connection.read.is_empty()) else {
+            return Poll::Ready(Ok(Poured::Unable));
+        };
+        let Some(socket) = connection.stream.socket() else { return Poll::Ready(Ok(Poured::Unable)) };
+        // the rest needs no memory
+        connection.read = BytesMut::new();
+        let poured = ready!(pipe.poll_fill(socket, max.min(*left), context))?;
+        match poured {
+            Poured::Bytes(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Poured::Bytes(count) => *left = left.saturating_sub(count as u64),
+            Poured::Unable => {}
+        }
+        if *left == 0 {
+            self.coding = Coding::Ended;
+        }
+        Poll::Ready(Ok(poured))
+    }
+
     /// Lets the connection go if everything is done: back, or closed if something is left on it.
     fn end(&mut self) {
         if !matches!(self.coding, Coding::Ended) || self.upload.is_some() {
@@ -180,6 +203,25 @@ impl<G: GiveBack> Source for AnswerBody<G> {
             Coding::Ended => SizeHint::with_exact(0),
             Coding::Chunked(_) | Coding::UntilClose => SizeHint::default(),
         }
+    }
+
+    fn can_pour(&self) -> bool {
+        let is_plain = |connection: &Connection| connection.read.is_empty() && connection.stream.socket().is_some();
+        matches!(self.coding, Coding::Known(_)) && self.connection.as_ref().is_some_and(is_plain)
+    }
+
+    fn poll_pour(&mut self, context: &mut Context<'_>, pipe: &mut Pipe, max: u64) -> Poll<Result<Poured, SourceError>> {
+        if let Err(error) = self.poll_upload(context) {
+            self.connection = None;
+            return Poll::Ready(Err(error));
+        }
+        let polled = self.poll_pipe(context, pipe, max);
+        match &polled {
+            Poll::Ready(Err(_)) => self.connection = None,
+            Poll::Ready(Ok(_)) => self.end(),
+            Poll::Pending => {}
+        }
+        polled.map_err(SourceError::from)
     }
 }
 

@@ -1,5 +1,7 @@
 //! A request on its way out: head and small body in one write, a long body piece by piece, one piece at a time.
 
+pub mod pour;
+
 use std::io;
 use std::io::IoSlice;
 use std::io::Write as _;
@@ -20,6 +22,7 @@ use tokio::io::AsyncWrite;
 use crate::body::Body;
 use crate::body::BodyError;
 use crate::body::Sender;
+use crate::body::pipe::Shortcut;
 use crate::client::stream::Stream;
 
 /// A request that is being sent.
@@ -30,6 +33,8 @@ pub struct Upload {
     lead_written: usize,
     data: Bytes,
     tail: &'static [u8],
+    /// Past the pieces, for a body that is long enough.
+    shortcut: Shortcut,
     rest: Rest,
     body: Body,
     whole: Option<Bytes>,
@@ -78,6 +83,7 @@ impl Upload {
             lead_written: 0,
             data: Bytes::new(),
             tail: b"",
+            shortcut: Shortcut::default(),
             rest: Rest::None,
             body: Body::Empty,
             whole: None,
@@ -123,7 +129,7 @@ impl Upload {
     /// Fails if the client's body does; the request is then cut off.
     pub fn poll(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<Result<Sent, BodyError>> {
         loop {
-            let is_starved = self.data.is_empty() && self.tail.is_empty() && self.poll_body(context)?.is_pending();
+            let is_starved = self.is_without_piece() && self.poll_piece(stream, context)?.is_pending();
             if self.is_out() {
                 if ready!(Pin::new(&mut *stream).poll_flush(context)).is_err() {
                     return Poll::Ready(Ok(Sent::Refused));
@@ -172,7 +178,20 @@ impl Upload {
     }
 
     fn is_out(&self) -> bool {
-        self.lead_written == self.lead.len() && self.data.is_empty() && self.tail.is_empty()
+        self.lead_written == self.lead.len() && self.is_without_piece()
+    }
+
+    fn is_without_piece(&self) -> bool {
+        self.data.is_empty() && self.tail.is_empty() && !self.shortcut.is_loaded()
+    }
+
+    /// Counts what was taken of a body of known length.
+    fn pass(&mut self, count: usize) -> Result<(), BodyError> {
+        if let Rest::Known(left) = self.rest {
+            let rest = left.checked_sub(count as u64).ok_or_else(wrong_length)?;
+            self.rest = if rest == 0 { Rest::None } else { Rest::Known(rest) };
+        }
+        Ok(())
     }
 
     /// Takes the next piece of the body, if there is one; ready also at its end.
@@ -180,11 +199,10 @@ impl Upload {
         while self.rest != Rest::None {
             let frame = ready!(Pin::new(&mut self.body).poll_frame(context)).transpose()?;
             let data = frame.map(|frame| frame.into_data().unwrap_or_default());
-            match (&mut self.rest, data) {
+            match (self.rest, data) {
                 (_, Some(data)) if data.is_empty() => continue,
-                (Rest::Known(left), Some(data)) => {
-                    let rest = left.checked_sub(data.len() as u64).ok_or_else(wrong_length)?;
-                    self.rest = if rest == 0 { Rest::None } else { Rest::Known(rest) };
+                (Rest::Known(_), Some(data)) => {
+                    self.pass(data.len())?;
                     self.data = data;
                 }
                 (Rest::Chunks, Some(data)) => self.chunk(data),
@@ -215,7 +233,10 @@ impl Upload {
         }
     }
 
-    fn poll_write(&self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn poll_write(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if let (Some(pipe), Some(socket)) = (self.shortcut.loaded(), stream.socket()) {
+            return pipe.poll_drain(socket, context);
+        }
         let lead = self.lead.get(self.lead_written..).unwrap_or_default();
         if self.data.is_empty() && self.tail.is_empty() {
             return Pin::new(stream).poll_write(context, lead);

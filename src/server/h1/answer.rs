@@ -1,5 +1,7 @@
 //! The writing side of a connection: one answer, its head and body in as few writes as there can be.
 
+pub mod piece;
+
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::future::poll_fn;
@@ -9,37 +11,35 @@ use std::pin::pin;
 use std::task::Context;
 use std::task::Poll;
 use std::task::Waker;
-use std::task::ready;
 use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
-use bytes::Buf;
 use bytes::Bytes;
 use http::Response;
 use http::StatusCode;
 use http::header;
 use http::response::Parts;
-use http_body::Body as HttpBody;
 use http_body::SizeHint;
 use httpdate::HttpDate;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::time::Sleep;
-use tokio_util::io::poll_write_buf;
 
+use crate::body::pipe::Shortcut;
+use crate::body::pour::Pour;
 use crate::framing::head::Version;
 use crate::framing::head::number;
+use crate::server::h1::answer::piece::Polled;
 use crate::server::h1::head::Opened;
 use crate::server::h1::head::says;
-use crate::server::h1::idle::poll_timer;
 use crate::server::h1::wire;
 use crate::server::h1::wire::Shared;
 
 /// What a service answers with.
-pub trait AnswerBody: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> {}
+pub trait AnswerBody: Pour<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> {}
 
-impl<B> AnswerBody for B where B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> {}
+impl<B> AnswerBody for B where B: Pour<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> {}
 
 /// What becomes of the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,7 @@ pub struct Answering<'a, S> {
     opened: &'a Opened,
     write_timeout: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
+    shortcut: Shortcut,
 }
 
 /// How the end of an answer's body is told (RFC 9112 section 6.3).
@@ -71,13 +72,10 @@ enum Coding {
     UntilClose,
 }
 
-/// How much of a body is copied behind what is to be written anyway, rather than written from where it is.
-const MAX_COPIED: usize = 16 * 1024;
-
-impl<'a, S: AsyncRead + AsyncWrite + Unpin> Answering<'a, S> {
+impl<'a, S: AsyncRead + AsyncWrite + Unpin + 'static> Answering<'a, S> {
     /// Answers what was opened; a client may refuse to take a byte for the timeout.
     pub fn new(wire: &'a Shared<S>, opened: &'a Opened, write_timeout: Duration) -> Self {
-        Self { wire, opened, write_timeout, stalled: None }
+        Self { wire, opened, write_timeout, stalled: None, shortcut: Shortcut::default() }
     }
 
     /// Sends the answer, which may be asked to be the last one.
@@ -91,9 +89,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Answering<'a, S> {
         let mut out = Vec::with_capacity(1024);
         let (mut coding, then) = write_head(&mut out, &head, self.opened, body.size_hint(), then);
         while coding != Coding::None && !(coding == Coding::Length(0) && body.is_end_stream()) {
-            match self.frame(body.as_mut(), !out.is_empty()).await? {
+            match self.piece(body.as_mut(), coding, !out.is_empty()).await? {
                 Polled::Pending => self.write(&mut std::mem::take(&mut out).as_slice()).await?,
                 Polled::Data(data) => self.data(&mut out, &mut coding, data).await?,
+                Polled::Poured(count) => {
+                    coding.pass(count)?;
+                    self.drain().await?;
+                }
                 Polled::End => break,
             }
         }
@@ -127,81 +129,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Answering<'a, S> {
             Then::Close
         }
     }
-
-    /// Returns the next bytes of the body; if none are there, and others wait to be written, returns at once.
-    async fn frame<B: AnswerBody>(&mut self, mut body: Pin<&mut B>, has_more_to_do: bool) -> io::Result<Polled> {
-        poll_fn(|context| match body.as_mut().poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => {
-                // trailers are not sent: see `Source`
-                Poll::Ready(Ok(frame.into_data().map_or(Polled::End, Polled::Data)))
-            }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Err(io::Error::other(error))),
-            Poll::Ready(None) => Poll::Ready(Ok(Polled::End)),
-            Poll::Pending if has_more_to_do => Poll::Ready(Ok(Polled::Pending)),
-            Poll::Pending => {
-                let gone = wire::lock(self.wire).poll_hang_up(context);
-                gone.map(|()| Err(io::ErrorKind::ConnectionReset.into()))
-            }
-        })
-        .await
-    }
-
-    /// Puts bytes of the body behind what is to be written, or writes both.
-    async fn data(&mut self, out: &mut Vec<u8>, coding: &mut Coding, data: Bytes) -> io::Result<()> {
-        if data.is_empty() {
-            return Ok(());
-        }
-        let end: &[u8] = match coding {
-            Coding::Length(left) => {
-                let length = data.len() as u64;
-                *left = left.checked_sub(length).ok_or_else(|| io::Error::other("the body is longer than its head"))?;
-                b""
-            }
-            Coding::Chunked => {
-                let mut size = String::new();
-                // writing to a string can not fail
-                let _ = write!(size, "{:x}\r\n", data.len());
-                out.extend_from_slice(size.as_bytes());
-                b"\r\n"
-            }
-            Coding::None | Coding::UntilClose => b"",
-        };
-        if data.len() + out.len() <= MAX_COPIED {
-            out.extend_from_slice(&data);
-            out.extend_from_slice(end);
-            return Ok(());
-        }
-        self.write(&mut std::mem::take(out).as_slice().chain(data).chain(end)).await
-    }
-
-    /// Writes all the bytes, as long as the client takes some in time.
-    async fn write(&mut self, bytes: &mut impl Buf) -> io::Result<()> {
-        poll_fn(|context| self.poll_write(bytes, context)).await
-    }
-
-    fn poll_write(&mut self, bytes: &mut impl Buf, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut wire = wire::lock(self.wire);
-        let stream = &mut wire.stream;
-        while bytes.has_remaining() {
-            match poll_write_buf(Pin::new(&mut *stream), context, bytes) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(_)) => self.stalled = None,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    ready!(poll_timer(&mut self.stalled, self.write_timeout, context));
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
-            }
-        }
-        Pin::new(stream).poll_flush(context)
-    }
-}
-
-/// What came of looking for bytes of a body.
-enum Polled {
-    Data(Bytes),
-    End,
-    Pending,
 }
 
 /// Writes the head, and tells how the body's end is told.

@@ -15,7 +15,6 @@ use std::task::ready;
 use bytes::Bytes;
 use bytes::BytesMut;
 use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 use tokio_util::io::poll_read_buf;
 
@@ -38,9 +37,10 @@ pub struct Wire<S> {
     /// The connection itself.
     pub stream: S,
     pub(super) unread: BytesMut,
-    body: Left,
+    pub(super) body: Left,
     reader: Reader,
-    interim: &'static [u8],
+    pub(super) interim: &'static [u8],
+    read_bytes: usize,
 }
 
 /// Whether somebody reads the present request's body.
@@ -54,7 +54,7 @@ enum Reader {
 
 /// How much of the present request's body is still to come.
 #[derive(Debug)]
-enum Left {
+pub enum Left {
     /// Nothing.
     Nothing,
     /// So many bytes.
@@ -78,8 +78,9 @@ pub enum Next {
 
 /// How much is read at once where a head is expected: nearly all requests are shorter.
 const HEAD_READ: usize = 16 * 1024;
-/// How much is read at once from a body.
-const BODY_READ: usize = 64 * 1024;
+/// How much is read at once from a body, at first and at most: more the more comes.
+const MIN_BODY_READ: usize = 64 * 1024;
+const MAX_BODY_READ: usize = 256 * 1024;
 /// How many bytes of a body that nobody reads are read past, if they are there, so that the connection can be kept.
 const MAX_DISCARDED: usize = 64 * 1024;
 /// How many bytes of further requests are read before the present one is answered.
@@ -101,6 +102,7 @@ impl<S> Wire<S> {
             body: Left::Nothing,
             reader: Reader::Absent,
             interim: b"",
+            read_bytes: MIN_BODY_READ,
         }))
     }
 
@@ -145,6 +147,7 @@ impl<S> Wire<S> {
 
     fn begin_stream(&mut self, body: Left, opened: &Opened) -> Option<Bytes> {
         self.body = body;
+        self.read_bytes = MIN_BODY_READ;
         self.reader = Reader::Present(None);
         self.interim = if opened.expects_continue && self.unread.is_empty() { CONTINUE } else { b"" };
         None
@@ -269,23 +272,15 @@ impl<S: AsyncRead + Unpin> Wire<S> {
                     }
                 },
             }
-            self.unread.reserve(BODY_READ);
-            if ready!(poll_read_buf(Pin::new(&mut self.stream), context, &mut self.unread))? == 0 {
+            self.unread.reserve(self.read_bytes);
+            let count = ready!(poll_read_buf(Pin::new(&mut self.stream), context, &mut self.unread))?;
+            if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
+            if count >= self.read_bytes {
+                self.read_bytes = (self.read_bytes * 2).min(MAX_BODY_READ);
+            }
         }
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// Tells the client to send its body, if it waits for that.
-    pub fn poll_continue(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.interim.is_empty() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(context, self.interim))?;
-            self.interim = self.interim.get(written..).unwrap_or_default();
-            ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        }
-        Poll::Ready(Ok(()))
     }
 }
 
