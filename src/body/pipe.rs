@@ -28,6 +28,8 @@ pub struct Pipe {
     /// Nothing once they were given back.
     ends: Option<Ends>,
     held: usize,
+    /// How often it was filled in a row without a wait.
+    turns: u8,
 }
 
 /// A socket whose bytes are the body's own, without TLS.
@@ -67,6 +69,8 @@ struct Pipes {
 const PIPE_BYTES: usize = 512 * 1024;
 /// How much is moved at once: the bytes are already in the kernel's memory, in pieces larger than a page.
 const MOVED_BYTES: usize = 1024 * 1024;
+/// How often a pipe is filled before the worker's other requests get their turn: a few milliseconds.
+const MAX_TURNS: u8 = 4;
 /// Shorter bodies are copied, which takes no more system calls.
 const MIN_BYTES: u64 = 128 * 1024;
 /// How many transfers of a worker have a pipe, with two descriptors each; the others are copied.
@@ -87,7 +91,7 @@ impl Pipe {
             }
             let ends = pipes.kept.pop().or_else(|| Ends::open().ok())?;
             pipes.in_use += 1;
-            Some(Self { ends: Some(ends), held: 0 })
+            Some(Self { ends: Some(ends), held: 0, turns: 0 })
         })
     }
 
@@ -102,12 +106,22 @@ impl Pipe {
     /// Tells how the socket broke.
     pub fn poll_fill(&mut self, from: Socket<'_>, max: u64, context: &mut Context<'_>) -> Poll<io::Result<Poured>> {
         let Some(ends) = self.ends.as_ref().filter(|_| self.held == 0) else { return Poll::Ready(Ok(Poured::Unable)) };
+        if self.turns >= MAX_TURNS {
+            self.turns = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let length = usize::try_from(max).unwrap_or(usize::MAX).min(MOVED_BYTES);
         loop {
-            ready!(from.poll_read_ready(context))?;
+            let polled = from.poll_read_ready(context);
+            if polled.is_pending() {
+                self.turns = 0;
+            }
+            ready!(polled)?;
             match from.try_io(Interest::READABLE, || moved(from.as_fd(), ends.write.as_fd(), length)) {
                 Ok(count) => {
                     self.held = count;
+                    self.turns += 1;
                     return Poll::Ready(Ok(Poured::Bytes(count)));
                 }
                 Err(error) if is_transient(&error) => {}
@@ -124,7 +138,11 @@ impl Pipe {
     pub fn poll_drain(&mut self, into: Socket<'_>, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Some(ends) = &self.ends else { return Poll::Ready(Ok(0)) };
         loop {
-            ready!(into.poll_write_ready(context))?;
+            let polled = into.poll_write_ready(context);
+            if polled.is_pending() {
+                self.turns = 0;
+            }
+            ready!(polled)?;
             match into.try_io(Interest::WRITABLE, || moved(ends.read.as_fd(), into.as_fd(), self.held)) {
                 Ok(count) => {
                     self.held = self.held.saturating_sub(count);

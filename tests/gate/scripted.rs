@@ -188,7 +188,7 @@ async fn perform(
         }
         Act::Begin(ref bytes) => {
             drop(stream.write_all(bytes.as_bytes()).await);
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         Act::Stall => std::future::pending().await,
         Act::Meanwhile(ref begin, _) => drop(stream.write_all(begin.as_bytes()).await),
