@@ -70,7 +70,7 @@ const PIPE_BYTES: usize = 512 * 1024;
 /// How much is moved at once: the bytes are already in the kernel's memory, in pieces larger than a page.
 const MOVED_BYTES: usize = 1024 * 1024;
 /// How often a pipe is filled before the worker's other requests get their turn: a few milliseconds.
-const MAX_TURNS: u8 = 4;
+const MAX_TURNS: u8 = 8;
 /// Shorter bodies are copied, which takes no more system calls.
 const MIN_BYTES: u64 = 128 * 1024;
 /// How many transfers of a worker have a pipe, with two descriptors each; the others are copied.
@@ -292,6 +292,23 @@ mod tests {
             assert_eq!(filled(&mut pipe, &from, 100).await, Poured::Bytes(21));
             poll_fn(|context| pipe.poll_drain(Socket::Unix(&into), context)).await.expect("a live socket");
             assert_eq!(filled(&mut pipe, &from, 100).await, Poured::Bytes(0), "the client has gone");
+        });
+    }
+
+    #[test]
+    fn who_moves_much_lets_others_have_their_turn() {
+        run(async {
+            let (mut client, from) = UnixStream::pair().expect("sockets");
+            let (into, _upstream) = UnixStream::pair().expect("sockets");
+            let mut pipe = Pipe::take().expect("a pipe");
+            client.write_all(&[b'x'; 100]).await.expect("a live socket");
+            for _ in 0..MAX_TURNS {
+                assert_eq!(filled(&mut pipe, &from, 1).await, Poured::Bytes(1));
+                poll_fn(|context| pipe.poll_drain(Socket::Unix(&into), context)).await.expect("a live socket");
+            }
+            let polled = poll_fn(|context| Poll::Ready(pipe.poll_fill(Socket::Unix(&from), 1, context))).await;
+            assert!(polled.is_pending());
+            assert_eq!(filled(&mut pipe, &from, 1).await, Poured::Bytes(1), "nothing was waited for");
         });
     }
 

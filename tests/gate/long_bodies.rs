@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use glance_gate::config::Config;
 use serde_json::Value;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::authority::Authority;
 use crate::authority::Clients;
@@ -103,6 +106,25 @@ fn what_is_moved_is_what_would_be_copied() {
             seen.push((heads.collect::<Vec<_>>(), headers));
         }
         assert_eq!(seen[0], seen[1]);
+    });
+}
+
+#[test]
+fn a_client_that_waits_for_a_100_gets_one_before_its_long_body() {
+    run(async {
+        let (_authority, gates) = both(|_: &Arrived| Act::Answer(ok("stored")), |_| {}).await;
+        for (gate, upstream) in gates {
+            let mut stream = TcpStream::connect(gate.address).await.expect("the gate takes connections");
+            let head = put(1_000_000).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.expect("the gate reads");
+            let mut interim = [0; 25];
+            stream.read_exact(&mut interim).await.expect("an interim answer");
+            assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+            let mut connection = Connection::over(stream);
+            connection.send(text(1_000_000)).await;
+            assert_eq!(connection.reply("PUT").await.text(), "stored");
+            assert_eq!(upstream.arrived()[0].body_length, 1_000_000);
+        }
     });
 }
 
