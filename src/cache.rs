@@ -8,6 +8,7 @@ use std::hash::Hash;
 use std::time::Duration;
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use moka::Expiry;
 use moka::future::Cache;
 use prometheus_client::metrics::counter::Counter;
@@ -78,6 +79,15 @@ where
                 stale: metrics.cache(name, "stale"),
             },
         }
+    }
+
+    /// Returns the good answer that is remembered, if it is one that `holds`; waits for nobody. Only what is found is
+    /// counted: whoever finds nothing asks [`Remembered::get_or_load`].
+    pub fn at_hand(&self, key: &K, holds: impl FnOnce(&V) -> bool) -> Option<V> {
+        // a look-up only waits while another thread tidies up
+        let answer = self.good.get(key).now_or_never().flatten().filter(holds)?;
+        self.counts.hit.inc();
+        Some(answer)
     }
 
     /// Returns the remembered answer, or loads it once for all who ask at the same time.

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 
+use futures_util::future::Either;
+use futures_util::future::Ready;
+use futures_util::future::ready;
 use tower::Layer;
 use tower::Service;
 
@@ -17,10 +20,28 @@ pub trait Check<Req>: Send + Sync + 'static {
     /// The request with what this check proved.
     type Proven: Send + 'static;
 
-    /// Proves it.
+    /// Proves it, at once if all it needs is at hand.
+    fn check(self: &Arc<Self>, request: Req) -> Checking<Self::Proven>;
+}
+
+/// How far a check has come.
+pub enum Checking<Proven> {
+    /// To its end: nobody had to be waited for, as for nearly all requests.
+    Done(Result<Proven, Box<Refused>>),
+    /// Somebody has to answer first.
     ///
     /// The future is dropped when the client hangs up, so a check must not leave anything half done.
-    fn check(&self, request: Req) -> impl Future<Output = Result<Self::Proven, Box<Refused>>> + Send;
+    Waits(Waiting<Proven>),
+}
+
+/// The rest of a check. It is on the heap, so that a request which waits for nobody needs no room for it.
+pub type Waiting<Proven> = Pin<Box<dyn Future<Output = Result<Proven, Box<Refused>>> + Send>>;
+
+impl<Proven> Checking<Proven> {
+    /// Goes on when somebody has answered.
+    pub fn waits(rest: impl Future<Output = Result<Proven, Box<Refused>>> + Send + 'static) -> Self {
+        Self::Waits(Box::pin(rest))
+    }
 }
 
 /// Puts a check before a service.
@@ -60,21 +81,24 @@ where
     C: Check<Req>,
     S: Service<C::Proven, Response = Answer, Error = Box<Refused>> + Clone + Send + 'static,
     S::Future: Send,
-    Req: Send + 'static,
 {
     type Response = Answer;
     type Error = Box<Refused>;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Box<Refused>>> + Send>>;
+    type Future = Either<S::Future, Either<Ready<Result<Answer, Box<Refused>>>, Waiting<Answer>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let check = self.check.clone();
+        let rest = match self.check.check(request) {
+            Checking::Done(Ok(proven)) => return Either::Left(self.inner.call(proven)),
+            Checking::Done(Err(refused)) => return Either::Right(Either::Left(ready(Err(refused)))),
+            Checking::Waits(rest) => rest,
+        };
         // the clone is not ready, the one that was polled is: https://docs.rs/tower/latest/tower/trait.Service.html#be-careful-when-cloning-inner-services
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        Box::pin(async move { inner.call(check.check(request).await?).await })
+        Either::Right(Either::Right(Box::pin(async move { inner.call(rest.await?).await })))
     }
 }

@@ -195,6 +195,12 @@ where
         self.config.lookup_as
     }
 
+    /// Returns the owner, if that is remembered.
+    pub fn at_hand(&self, viewer: &Viewer, image: Uuid) -> Option<Known> {
+        let holds = |known: &Known| self.ownerships.holds(image, known.since);
+        self.ownerships.cache.at_hand(&(image, viewer.clone()), holds)
+    }
+
     /// Returns the owner; those who ask the same at the same time share one question to Glance.
     ///
     /// The credential is only awaited when Glance must be asked, and may object to that.

@@ -93,6 +93,23 @@ impl TokenVerifier {
         Self { shared: Arc::new(Shared { cache, ended, cache_time: *cache_time, keystone, signed }) }
     }
 
+    /// Returns what the token proves, if that is remembered.
+    pub fn at_hand(&self, token: &UnverifiedToken) -> Option<Vouched> {
+        let now = SystemTime::now();
+        let holds = |vouched: &Vouched| self.holds(token, vouched.since) && !vouched.identity.is_expired_at(now);
+        self.shared.cache.at_hand(&token.digest(), holds)
+    }
+
+    /// Tells whether a verdict of that time still counts: a key that is taken away takes its verdicts along.
+    fn holds(&self, token: &UnverifiedToken, since: Instant) -> bool {
+        match &self.shared.signed {
+            SignedTokens::Verify(keys) | SignedTokens::Offline(keys) => {
+                keys.vouched_for(since) || !token.looks_signed()
+            }
+            SignedTokens::Opaque => true,
+        }
+    }
+
     /// Returns what the token proves, asking Keystone in the name of the request if need be and if
     /// `may_ask` does not object.
     ///
@@ -106,13 +123,7 @@ impl TokenVerifier {
         asker: RequestId,
         may_ask: impl Fn() -> bool,
     ) -> Result<Vouched, VerifyError> {
-        // a key that is taken away takes its verdicts along
-        let holds = |since| match &self.shared.signed {
-            SignedTokens::Verify(keys) | SignedTokens::Offline(keys) => {
-                keys.vouched_for(since) || !token.looks_signed()
-            }
-            SignedTokens::Opaque => true,
-        };
+        let holds = |since| self.holds(token, since);
         let vouched =
             self.shared.cache.get_or_load(token.digest(), holds, || self.shared.load(token, asker, &may_ask)).await?;
         if vouched.identity.is_expired_at(SystemTime::now()) {

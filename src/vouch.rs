@@ -67,6 +67,14 @@ impl Vouchers {
         Credential::from_headers(headers, self.issuers.is_some())
     }
 
+    /// Returns what the credential proves, if that is remembered.
+    pub fn at_hand(&self, credential: &Credential) -> Option<Vouched> {
+        match credential {
+            Credential::Keystone(token) => self.keystone.at_hand(token),
+            Credential::Bearer(token) => self.issuers.as_ref()?.at_hand(token),
+        }
+    }
+
     /// Returns what the credential proves; a Keystone token that has ended may ride on a service's token.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Too much at once: counted by `pingora-limits`, refused rather than queued.
+//! Too much at once: refused rather than queued. What each client has is counted by `pingora-limits`.
 
 use std::sync::Arc;
 use std::task::Context;
@@ -9,9 +9,11 @@ use futures_util::future::Ready;
 use futures_util::future::ready;
 use pingora_limits::inflight::Guard;
 use pingora_limits::inflight::Inflight;
+use prometheus_client::metrics::gauge::Gauge;
 use tower::Layer;
 use tower::Service;
 
+use crate::body::lease::Lease;
 use crate::call::Answer;
 use crate::call::Call;
 use crate::call::Refused;
@@ -32,20 +34,22 @@ pub struct Config {
 #[derive(Clone)]
 pub struct OverloadLayer {
     config: Config,
-    in_flight: Arc<Inflight>,
+    all: Gauge,
+    clients: Arc<Inflight>,
 }
 
 /// Refuses what is over the bounds.
 #[derive(Clone)]
 pub struct Overload<S> {
     config: Config,
-    in_flight: Arc<Inflight>,
+    all: Gauge,
+    clients: Arc<Inflight>,
     inner: S,
 }
 
 /// Holds a call's place until its answer is there.
 pub struct Places {
-    _all: Guard,
+    _all: Lease,
     _client: Option<Guard>,
 }
 
@@ -58,13 +62,13 @@ impl Default for Config {
 impl OverloadLayer {
     /// Makes the layer with nothing counted yet.
     pub fn new(config: Config) -> Self {
-        Self { config, in_flight: Arc::new(Inflight::new()) }
+        Self { config, all: Gauge::default(), clients: Arc::new(Inflight::new()) }
     }
 
     /// Makes the layer anew with other bounds; what is under way stays counted.
     #[must_use]
     pub fn renewed(&self, config: Config) -> Self {
-        Self { config, in_flight: self.in_flight.clone() }
+        Self { config, all: self.all.clone(), clients: self.clients.clone() }
     }
 }
 
@@ -72,31 +76,24 @@ impl<S> Layer<S> for OverloadLayer {
     type Service = Overload<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Overload { config: self.config.clone(), in_flight: self.in_flight.clone(), inner }
+        Overload { config: self.config.clone(), all: self.all.clone(), clients: self.clients.clone(), inner }
     }
 }
 
 impl<S> Overload<S> {
     /// Takes a place, if there is one.
     fn enter(&self, call: &Call) -> Option<Places> {
-        let (all, count) = self.in_flight.incr("all", 1);
-        if over(count, self.config.max_in_flight) {
-            return None;
-        }
+        let all = Lease::take(&self.all, self.config.max_in_flight)?;
         let mut client = None;
         if self.config.max_in_flight_per_client > 0 {
-            let (guard, count) = self.in_flight.incr(call.account.peer, 1);
-            if over(count, self.config.max_in_flight_per_client) {
+            let (guard, count) = self.clients.incr(call.account.peer, 1);
+            if usize::try_from(count).is_ok_and(|count| count > self.config.max_in_flight_per_client) {
                 return None;
             }
             client = Some(guard);
         }
         Some(Places { _all: all, _client: client })
     }
-}
-
-fn over(count: isize, bound: usize) -> bool {
-    bound > 0 && usize::try_from(count).is_ok_and(|count| count > bound)
 }
 
 impl<S> Service<Call> for Overload<S>

@@ -3,15 +3,17 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 
 use futures_util::FutureExt;
+use futures_util::future::CatchUnwind;
+use futures_util::future::Either;
+use futures_util::future::Ready;
+use futures_util::future::ready;
 use http::HeaderValue;
 use http::Response;
 use http::StatusCode;
@@ -23,10 +25,13 @@ use crate::body::Body;
 use crate::call::Account;
 use crate::call::Answer;
 use crate::call::Call;
+use crate::call::Outline;
 use crate::call::Refused;
 use crate::call::Verdict;
 use crate::edge::accept::Accept;
 use crate::edge::accept::Form;
+use crate::edge::after::After;
+use crate::edge::after::Finish;
 use crate::refusal::Refusal;
 
 /// Puts [`Respond`] around a service.
@@ -41,6 +46,17 @@ pub struct Respond<S> {
     shared: Arc<HeaderValue>,
     inner: S,
 }
+
+/// What the answer to a "no" is made of.
+#[derive(Debug)]
+pub struct Words {
+    accept: Accept,
+    outline: Outline,
+    challenge: Arc<HeaderValue>,
+}
+
+/// What came of a call, or of the panic that ended it.
+pub type Outcome = Result<Result<Answer, Box<Refused>>, Box<dyn Any + Send>>;
 
 impl RespondLayer {
     /// Names the Keystone that clients get tokens from, in `WWW-Authenticate` (keystonemiddleware).
@@ -62,11 +78,10 @@ impl<S> Layer<S> for RespondLayer {
 impl<S> Service<Call> for Respond<S>
 where
     S: Service<Call, Response = Answer, Error = Box<Refused>>,
-    S::Future: Send + 'static,
 {
     type Response = Answer;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+    type Future = After<Either<CatchUnwind<AssertUnwindSafe<S::Future>>, Ready<Outcome>>, Words>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         // nothing below keeps anybody waiting here: what is full says so by a refusal
@@ -74,23 +89,30 @@ where
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        let accept = Accept::of(&call.head.headers);
-        let outline = call.account.outline();
-        let challenge = self.shared.clone();
+        let words = Words {
+            accept: Accept::of(&call.head.headers),
+            outline: call.account.outline(),
+            challenge: self.shared.clone(),
+        };
         let inner = &mut self.inner;
-        let called = catch_unwind(AssertUnwindSafe(|| inner.call(call)));
-        Box::pin(async move {
-            let outcome = match called {
-                Ok(future) => AssertUnwindSafe(future).catch_unwind().await,
-                Err(panic) => Err(panic),
-            };
-            let refused = match outcome {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(refused)) => refused,
-                Err(panic) => after_panic(outline.into_account(), &*panic),
-            };
-            Ok(answer(*refused, accept.form(), &challenge))
-        })
+        let called = match catch_unwind(AssertUnwindSafe(|| inner.call(call))) {
+            Ok(future) => Either::Left(AssertUnwindSafe(future).catch_unwind()),
+            Err(panic) => Either::Right(ready(Err(panic))),
+        };
+        After::new(called, words)
+    }
+}
+
+impl Finish<Outcome> for Words {
+    type Output = Result<Answer, Infallible>;
+
+    fn finish(self, outcome: Outcome) -> Self::Output {
+        let refused = match outcome {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(refused)) => refused,
+            Err(panic) => after_panic(self.outline.into_account(), &*panic),
+        };
+        Ok(answer(*refused, self.accept.form(), &self.challenge))
     }
 }
 

@@ -6,8 +6,10 @@ use std::time::SystemTime;
 
 use http::HeaderMap;
 
+use crate::cache::vouched::Vouched;
 use crate::call::Refused;
 use crate::check::Check;
+use crate::check::Checking;
 use crate::member_update::MemberUpdate;
 use crate::member_update::Unproven;
 use crate::member_update::rate::Rates;
@@ -18,6 +20,7 @@ use crate::openstack::token::UnverifiedToken;
 use crate::openstack::token::X_SERVICE_TOKEN;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
+use crate::vouch::No;
 use crate::vouch::Telling;
 use crate::vouch::Vouchers;
 use crate::vouch::no_for_fault;
@@ -32,7 +35,7 @@ pub struct Authenticate {
 /// Proof that somebody vouches for the one token of the request.
 #[derive(Debug)]
 pub struct Authenticated {
-    caller: Caller,
+    caller: Arc<Caller>,
 }
 
 /// Who asks, as Glance is told it; can be kept apart from the call.
@@ -53,7 +56,7 @@ impl Authenticate {
 
 impl Authenticated {
     /// Returns who asks.
-    pub fn caller(&self) -> &Caller {
+    pub fn caller(&self) -> &Arc<Caller> {
         &self.caller
     }
 
@@ -88,40 +91,65 @@ impl Caller {
 impl Check<MemberUpdate<Unproven>> for Authenticate {
     type Proven = MemberUpdate<Authenticated>;
 
-    async fn check(&self, mut update: MemberUpdate<Unproven>) -> Result<Self::Proven, Box<Refused>> {
+    fn check(self: &Arc<Self>, update: MemberUpdate<Unproven>) -> Checking<Self::Proven> {
         let client = update.call.account.peer;
         if !self.rates.admits_client(client) {
-            return Err(update.refuse(Refusal::RateLimited, Cow::Borrowed("limits.member_updates_per_client")));
+            let cause = Cow::Borrowed("limits.member_updates_per_client");
+            return Checking::Done(Err(update.refuse(Refusal::RateLimited, cause)));
         }
         let credential = match self.vouchers.credential(&update.call.head.headers) {
             Ok(credential) => credential,
-            Err(fault) => return Err(update.say(no_for_fault(fault))),
+            Err(fault) => return Checking::Done(Err(update.say(no_for_fault(fault)))),
         };
         let service = UnverifiedToken::service_from_headers(&update.call.head.headers).ok();
-        let asker = update.call.account.request_id;
-        let vouched = match self.vouchers.vouch(&credential, service.as_ref(), client, asker).await {
-            Ok(vouched) => vouched,
-            Err(no) => return Err(update.say(no)),
-        };
-        let identity = vouched.identity;
+        if let Some(vouched) = self.vouchers.at_hand(&credential) {
+            return Checking::Done(self.accept(update, credential, service, &vouched));
+        }
+        let check = self.clone();
+        Checking::waits(async move {
+            let asker = update.call.account.request_id;
+            match check.vouchers.vouch(&credential, service.as_ref(), client, asker).await {
+                Ok(vouched) => check.accept(update, credential, service, &vouched),
+                Err(no) => Err(update.say(no)),
+            }
+        })
+    }
+}
+
+impl Authenticate {
+    /// Notes who asks, and looks at what that caller may ask at all.
+    fn accept(
+        &self,
+        mut update: MemberUpdate<Unproven>,
+        credential: Credential,
+        service: Option<UnverifiedToken>,
+        vouched: &Vouched,
+    ) -> Result<MemberUpdate<Authenticated>, Box<Refused>> {
+        let identity = vouched.identity.clone();
         let account = &mut update.call.account;
         account.identity = Some(identity.clone());
         account.token_age = Some(vouched.since.elapsed());
         if identity.project().is_some_and(|project| !self.rates.admits_project(project)) {
             return Err(update.refuse(Refusal::RateLimited, Cow::Borrowed("limits.member_updates_per_project")));
         }
-        // keystonemiddleware looks at the path after Glance has read the version, so every alias counts as `/v2`
-        let path = format!("/v2/images/{}/members/{}", update.path.image(), update.path.member());
         let told = self
-            .vouchers
-            .check_rules(&identity, update.call.head.method.as_str(), &path)
+            .check_rules(&update, &identity)
             .and_then(|()| self.vouchers.tell(&mut update.call.head.headers, &identity));
         if let Err(no) = told {
             return Err(update.say(no));
         }
         // it is only sent along where it is needed
         let service = service.filter(|_| identity.is_expired_at(SystemTime::now()));
-        let telling = self.vouchers.telling();
-        Ok(update.prove(|Unproven(())| Authenticated { caller: Caller { credential, service, identity, telling } }))
+        let caller = Arc::new(Caller { credential, service, identity, telling: self.vouchers.telling() });
+        Ok(update.prove(|Unproven(())| Authenticated { caller }))
+    }
+
+    fn check_rules(&self, update: &MemberUpdate<Unproven>, identity: &Identity) -> Result<(), No> {
+        if identity.access_rules.is_empty() {
+            return Ok(());
+        }
+        // keystonemiddleware looks at the path after Glance has read the version, so every alias counts as `/v2`
+        let path = format!("/v2/images/{}/members/{}", update.path.image(), update.path.member());
+        self.vouchers.check_rules(identity, update.call.head.method.as_str(), &path)
     }
 }

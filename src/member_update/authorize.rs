@@ -1,6 +1,6 @@
 //! May they? Finds out who owns the image and decides.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::HeaderMap;
 use http::HeaderValue;
@@ -8,6 +8,7 @@ use http::header::CONTENT_ENCODING;
 use http::header::CONTENT_TYPE;
 use http::header::HOST;
 use tower::Service;
+use uuid::Uuid;
 
 use crate::body::Body;
 use crate::call::Answer;
@@ -15,6 +16,7 @@ use crate::call::Call;
 use crate::call::Refused;
 use crate::call::Verdict;
 use crate::check::Check;
+use crate::check::Checking;
 use crate::glance::Known;
 use crate::glance::LookupAs;
 use crate::glance::LookupError;
@@ -38,6 +40,7 @@ use crate::openstack::member::RequestedStatus;
 use crate::openstack::token::X_AUTH_TOKEN;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
+use crate::vouch::No;
 
 /// The check that decides.
 #[derive(Debug)]
@@ -68,22 +71,57 @@ where
 {
     type Proven = MemberUpdate<Permitted>;
 
-    async fn check(&self, mut update: MemberUpdate<Validated>) -> Result<Self::Proven, Box<Refused>> {
-        let decision =
-            match decide_by_identity(self.profile, update.proof.authenticated().identity(), update.proof.status()) {
-                Some(decision) => decision,
-                None => match self.decide_by_ownership(&mut update).await {
-                    Ok(decision) => decision,
-                    Err((refusal, cause)) => return Err(update.refuse(refusal, cause)),
-                },
-            };
-        update.call.account.verdict = match decision {
-            Decision::Permit => Verdict::Permitted,
-            Decision::Ask => Verdict::Asked,
-            Decision::Refuse(refusal) => return Err(update.refuse(refusal, None)),
+    fn check(self: &Arc<Self>, mut update: MemberUpdate<Validated>) -> Checking<Self::Proven> {
+        let identity = update.proof.authenticated().identity();
+        if let Some(decision) = decide_by_identity(self.profile, identity, update.proof.status()) {
+            return Checking::Done(conclude(update, decision, None));
+        }
+        let Some(project) = identity.project() else {
+            // decided before; asking is right whatever changes there
+            return Checking::Done(conclude(update, Decision::Ask, None));
         };
-        Ok(update.prove(|validated| Permitted { status: validated.status().clone() }))
+        let Some(image) = update.path.image_uuid() else {
+            let decision = self.decide(&update, project, &Seen::Impossible);
+            return Checking::Done(conclude(update, decision, Some(Seen::Impossible)));
+        };
+        let viewer = self.viewer(&update, project);
+        if let Some(known) = self.lookup.at_hand(&viewer, image) {
+            let (age, seen) = (known.since.elapsed(), Seen::Image(known.ownership));
+            let decision = self.decide(&update, project, &seen);
+            update.call.account.ownership_age = Some(age);
+            return Checking::Done(conclude(update, decision, Some(seen)));
+        }
+        let look = Look::new(&update, image, viewer);
+        let (check, project) = (self.clone(), project.clone());
+        Checking::waits(async move {
+            let looked = check.look(look).await.map(|known| {
+                update.call.account.ownership_age = Some(known.since.elapsed());
+                Seen::Image(known.ownership)
+            });
+            match check.seen(looked) {
+                Ok(seen) => {
+                    let decision = check.decide(&update, &project, &seen);
+                    conclude(update, decision, Some(seen))
+                }
+                Err((refusal, cause)) => Err(update.refuse(refusal, cause)),
+            }
+        })
     }
+}
+
+/// Acts on the decision, and notes what it rests on.
+fn conclude(
+    mut update: MemberUpdate<Validated>,
+    decision: Decision,
+    seen: Option<Seen>,
+) -> Result<MemberUpdate<Permitted>, Box<Refused>> {
+    update.call.account.seen = seen;
+    update.call.account.verdict = match decision {
+        Decision::Permit => Verdict::Permitted,
+        Decision::Ask => Verdict::Asked,
+        Decision::Refuse(refusal) => return Err(update.refuse(refusal, None)),
+    };
+    Ok(update.prove(|validated| Permitted { status: validated.into_status() }))
 }
 
 impl<S> Authorize<S>
@@ -91,49 +129,48 @@ where
     S: Service<Call, Response = Answer, Error = Box<Refused>> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    async fn decide_by_ownership(
-        &self,
-        update: &mut MemberUpdate<Validated>,
-    ) -> Result<Decision, (Refusal, Option<Cow<'static, str>>)> {
-        let Some(project) = update.proof.authenticated().identity().project().cloned() else {
-            // decided before; asking is right whatever changes there
-            return Ok(Decision::Ask);
-        };
-        let looked = match Look::new(update, &project) {
-            None => Ok(Seen::Impossible),
-            Some(look) => self.look(look).await.map(|known| {
-                update.call.account.ownership_age = Some(known.since.elapsed());
-                Seen::Image(known.ownership)
-            }),
-        };
-        let seen = match looked {
-            Ok(seen) => seen,
-            Err(LookupError::Absent) => Seen::Absent,
-            Err(LookupError::TokenRefused) if self.lookup.lookup_as() == LookupAs::Caller => {
-                return Err((Refusal::TokenInvalid, Some("glance refuses the token".into())));
-            }
-            Err(LookupError::TokenRefused) => {
-                return Err((Refusal::OwnershipUnavailable, Some("glance refuses the gate's own token".into())));
-            }
-            Err(LookupError::TooManyQuestions) => {
-                return Err((Refusal::RateLimited, Some("limits.ownership_questions_per_client".into())));
-            }
-            Err(LookupError::TooBusy(refusal)) => {
-                return Err((refusal, Some("the owner of the image was not asked about".into())));
-            }
-            Err(LookupError::Unavailable(cause)) => return Err((Refusal::OwnershipUnavailable, Some(cause.into()))),
-        };
-        let decision = decide(Question {
+    fn decide(&self, update: &MemberUpdate<Validated>, project: &ProjectId, seen: &Seen) -> Decision {
+        decide(Question {
             profile: self.profile,
             lookup_as: self.lookup.lookup_as(),
-            project: &project,
+            project,
             roles: &update.proof.authenticated().identity().roles,
-            seen: &seen,
+            seen,
             member: update.path.member(),
             status: update.proof.status(),
-        });
-        update.call.account.seen = Some(seen);
-        Ok(decision)
+        })
+    }
+
+    /// Returns whose eyes the image is seen with: the gate's, or the caller's, which are its project and roles, or its
+    /// very token where the roles are unknown.
+    fn viewer(&self, update: &MemberUpdate<Validated>, project: &ProjectId) -> Viewer {
+        let caller = update.proof.authenticated().caller();
+        match (self.lookup.lookup_as(), &update.proof.authenticated().identity().roles) {
+            (LookupAs::Service, _) => Viewer::Service,
+            (LookupAs::Caller, Roles::Known(roles)) => Viewer::Roles(project.clone(), roles.clone()),
+            (LookupAs::Caller, Roles::Unknown) => Viewer::Token(caller.credential().token().digest()),
+        }
+    }
+
+    /// The seam where "could not find out" becomes "no".
+    fn seen(&self, looked: Result<Seen, LookupError>) -> Result<Seen, No> {
+        match looked {
+            Ok(seen) => Ok(seen),
+            Err(LookupError::Absent) => Ok(Seen::Absent),
+            Err(LookupError::TokenRefused) if self.lookup.lookup_as() == LookupAs::Caller => {
+                Err((Refusal::TokenInvalid, Some("glance refuses the token".into())))
+            }
+            Err(LookupError::TokenRefused) => {
+                Err((Refusal::OwnershipUnavailable, Some("glance refuses the gate's own token".into())))
+            }
+            Err(LookupError::TooManyQuestions) => {
+                Err((Refusal::RateLimited, Some("limits.ownership_questions_per_client".into())))
+            }
+            Err(LookupError::TooBusy(refusal)) => {
+                Err((refusal, Some("the owner of the image was not asked about".into())))
+            }
+            Err(LookupError::Unavailable(cause)) => Err((Refusal::OwnershipUnavailable, Some(cause.into()))),
+        }
     }
 
     async fn look(&self, look: Look) -> Result<Known, LookupError> {
@@ -176,27 +213,19 @@ where
 struct Look {
     asked: Asked,
     viewer: Viewer,
-    caller: Caller,
+    caller: Arc<Caller>,
 }
 
 impl Look {
-    /// Returns nothing if no image can have the id.
-    fn new(update: &MemberUpdate<Validated>, project: &ProjectId) -> Option<Self> {
-        let authenticated = update.proof.authenticated();
+    fn new(update: &MemberUpdate<Validated>, image: Uuid, viewer: Viewer) -> Self {
         let asked = Asked {
-            image: update.path.image_uuid()?,
+            image,
             member: update.path.target().clone(),
             host: update.call.head.headers.get(HOST).cloned(),
             request_id: update.call.account.request_id,
             peer: update.call.account.peer,
         };
-        // the eyes the caller sees with: its project and roles, or its very token where the roles are unknown
-        let caller = authenticated.caller().clone();
-        let viewer = match &authenticated.identity().roles {
-            Roles::Known(roles) => Viewer::Roles(project.clone(), roles.clone()),
-            Roles::Unknown => Viewer::Token(caller.credential().token().digest()),
-        };
-        Some(Self { asked, viewer, caller })
+        Self { asked, viewer, caller: update.proof.authenticated().caller().clone() }
     }
 }
 

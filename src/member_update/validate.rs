@@ -1,5 +1,6 @@
 //! What exactly do they ask? Reads the body once; what was read is what is forwarded.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use crate::body::Body;
 use crate::body::BodyError;
 use crate::call::Refused;
 use crate::check::Check;
+use crate::check::Checking;
 use crate::member_update::MemberUpdate;
 use crate::member_update::authenticate::Authenticated;
 use crate::member_update::decide::Profile;
@@ -69,32 +71,61 @@ impl Validated {
     pub fn status(&self) -> &RequestedStatus {
         &self.status
     }
+
+    /// Keeps nothing but the status.
+    pub fn into_status(self) -> RequestedStatus {
+        self.status
+    }
 }
 
 impl Check<MemberUpdate<Authenticated>> for Validate {
     type Proven = MemberUpdate<Validated>;
 
-    async fn check(&self, mut update: MemberUpdate<Authenticated>) -> Result<Self::Proven, Box<Refused>> {
+    fn check(self: &Arc<Self>, mut update: MemberUpdate<Authenticated>) -> Checking<Self::Proven> {
         if update.call.head.method != Method::PUT {
-            return Err(update.refuse(Refusal::MethodNotAllowed, None));
+            return Checking::Done(Err(update.refuse(Refusal::MethodNotAllowed, None)));
         }
         if let Err(refusal) = self.profile.check_headers(&update.call.head.headers) {
-            return Err(update.refuse(refusal, None));
+            return Checking::Done(Err(update.refuse(refusal, None)));
         }
-        let body = std::mem::replace(&mut update.call.body, Body::Lost);
-        let (read, rest) = read(body, &self.config).await;
-        update.call.body = rest;
-        let parsed = read.and_then(|bytes| {
-            update.call.body = Body::full(bytes.clone());
-            member_body::parse(&bytes).map_err(refusal_for_fault)
-        });
-        match parsed {
-            Ok(status) => {
-                update.call.account.status = Some(status.clone());
-                Ok(update.prove(|authenticated| Validated { authenticated, status }))
+        // the length is known before a byte is read, unless the body is chunked
+        if update.call.body.size_hint().lower() > self.config.max_body as u64 {
+            return Checking::Done(Err(update.refuse(Refusal::BodyTooLarge, None)));
+        }
+        match std::mem::replace(&mut update.call.body, Body::Lost) {
+            Body::Empty => Checking::Done(accept(update, Ok(Bytes::new()), Body::Empty)),
+            Body::Full(bytes) => Checking::Done(accept(update, Ok(bytes), Body::Empty)),
+            Body::Lost => Checking::Done(accept(update, Err(Refusal::BodyBroken), Body::Lost)),
+            body @ Body::Stream(_) => {
+                let Config { max_body, body_timeout } = self.config;
+                Checking::waits(async move {
+                    let (read, rest) = pingora_timeout::timeout(body_timeout, collect(body, max_body))
+                        .await
+                        .unwrap_or((Err(Refusal::BodyTooSlow), Body::Lost));
+                    accept(update, read, rest)
+                })
             }
-            Err(refusal) => Err(update.refuse(refusal, None)),
         }
+    }
+}
+
+/// Takes the body that was read for what it is; of one that was not, the call gets the rest back.
+fn accept(
+    mut update: MemberUpdate<Authenticated>,
+    read: Result<Bytes, Refusal>,
+    rest: Body,
+) -> Result<MemberUpdate<Validated>, Box<Refused>> {
+    update.call.body = rest;
+    let parsed = read.and_then(|bytes| {
+        update.call.body = Body::full(bytes.clone());
+        member_body::parse(&bytes).map_err(refusal_for_fault)
+    });
+    match parsed {
+        Ok(status) => {
+            update.call.account.status = Some(status.clone());
+            Ok(update.prove(|authenticated| Validated { authenticated, status }))
+        }
+        Err(refusal) => Err(update.refuse(refusal, None)),
     }
 }
 
@@ -122,21 +153,6 @@ fn names_json(headers: &HeaderMap) -> bool {
 }
 
 /// Reads the whole body, or says why not and returns what can still be forwarded.
-async fn read(body: Body, config: &Config) -> (Result<Bytes, Refusal>, Body) {
-    // the length is known before a byte is read, unless the body is chunked
-    if body.size_hint().lower() > config.max_body as u64 {
-        return (Err(Refusal::BodyTooLarge), body);
-    }
-    match body {
-        Body::Empty => (Ok(Bytes::new()), Body::Empty),
-        Body::Full(bytes) => (Ok(bytes), Body::Empty),
-        Body::Lost => (Err(Refusal::BodyBroken), Body::Lost),
-        Body::Stream(_) => pingora_timeout::timeout(config.body_timeout, collect(body, config.max_body))
-            .await
-            .unwrap_or((Err(Refusal::BodyTooSlow), Body::Lost)),
-    }
-}
-
 async fn collect(mut body: Body, max_body: usize) -> (Result<Bytes, Refusal>, Body) {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();

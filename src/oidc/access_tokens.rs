@@ -26,6 +26,12 @@ impl AccessTokens {
         Self { issuers, cache: Remembered::new("access_token", bounds, metrics), cache_time }
     }
 
+    /// Returns what the token proves, if that is remembered.
+    pub fn at_hand(&self, token: &UnverifiedToken) -> Option<Vouched> {
+        let now = SystemTime::now();
+        self.cache.at_hand(&token.digest(), |vouched| !vouched.identity.is_expired_at(now))
+    }
+
     /// Returns what the token proves.
     ///
     /// # Errors
