@@ -2,6 +2,7 @@
 
 pub mod json;
 pub mod judgement;
+pub mod known;
 pub mod life;
 pub mod lines;
 pub mod log;

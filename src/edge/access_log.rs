@@ -27,6 +27,8 @@ pub fn write(account: &Account, outcome: &Outcome) {
     let path = account.path.as_ref();
     tracing::info!(
         target: "access",
+        // a field, and not the words behind them: those would be formatted
+        message = "request",
         request_id = account.request_id.encode(&mut [0; 40]),
         peer.ip = address_text(account.peer, &mut [0; 45]),
         client.certificate = account.certificate.map(tracing::field::display),
@@ -52,7 +54,6 @@ pub fn write(account: &Account, outcome: &Outcome) {
         bytes_out = outcome.bytes,
         whole = outcome.whole,
         duration_ms = in_millis(outcome.took),
-        "request"
     );
 }
 

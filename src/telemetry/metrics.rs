@@ -15,6 +15,8 @@ use prometheus_client::registry::Registry;
 use prometheus_client::registry::Unit;
 
 use crate::telemetry::judgement::Judgement;
+use crate::telemetry::known::Counts;
+use crate::telemetry::known::Known;
 use crate::telemetry::life::Life;
 
 /// The bounds of the duration histograms, in seconds: from a cached check to a stalled Keystone.
@@ -143,6 +145,8 @@ pub struct Families {
     pub tls_handshakes: Family<OutcomeLabel, Counter>,
     /// Connections by what their PROXY header was.
     pub proxy_headers: Family<OutcomeLabel, Counter>,
+    /// Which of `requests` and `durations` were found before.
+    known: Known,
 }
 
 impl Default for Families {
@@ -168,6 +172,7 @@ impl Default for Families {
             certificate_reloads: Family::default(),
             tls_handshakes: Family::default(),
             proxy_headers: Family::default(),
+            known: Known::default(),
         }
     }
 }
@@ -269,7 +274,13 @@ impl Metrics {
 
     /// Counts a request that is done.
     pub fn request(&self, labels: &RequestLabels, took: Duration) {
-        self.requests.get_or_create(labels).inc();
-        self.durations.get_or_create(&BranchLabel { branch: labels.branch }).observe(took.as_secs_f64());
+        let look_up = || Counts {
+            requests: self.requests.get_or_create_owned(labels),
+            durations: self.durations.get_or_create_owned(&BranchLabel { branch: labels.branch }),
+        };
+        self.known.with(labels, look_up, |counts| {
+            counts.requests.inc();
+            counts.durations.observe(took.as_secs_f64());
+        });
     }
 }
