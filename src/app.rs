@@ -135,9 +135,11 @@ fn worker(
             let answer = move |peer, violation, request| {
                 // the generation that this request begins with, and keeps
                 let stack = stacks.stack(index);
+                let answer = stack.service.answer(peer, violation, request);
                 async move {
                     // held to the end: a generation is in use as long as a request of it is under way
-                    stack.service.answer(peer, violation, request).await
+                    let _stack = stack;
+                    answer.await
                 }
             };
             let (wire, bounds) = (|| current.wire(), || current.connection());

@@ -14,7 +14,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -39,6 +39,9 @@ use crate::server::h1::wire::Wire;
 
 /// Serves the requests of one connection until it ends or, once `stop` is told, has nothing to do.
 ///
+/// The future of an answer is part of the connection's, so it had better be small: what it needs belongs on the heap,
+/// where a connection that waits for a request has none of it.
+///
 /// What never was a request is given to `answer` as a stand-in with its violation, so that its refusal is logged and
 /// answered like any other. The future of a request is dropped when its client hangs up.
 ///
@@ -60,8 +63,7 @@ where
             Next::Violation(violation) => Opened::stand_in(violation),
         };
         let request = request.map(|()| body(&wire, &opened, settings));
-        // on the heap: a connection that waits for a request needs no room for one
-        let Some(Ok(response)) = answered(&wire, Box::pin(answer(opened.violation, request))).await else {
+        let Some(Ok(response)) = answered(&wire, answer(opened.violation, request)).await else {
             return Ok(());
         };
         let answering = Answering::new(&wire, &opened, settings.write_timeout);
@@ -86,11 +88,12 @@ where
 }
 
 /// Waits for the answer; nothing if the client goes away first.
-async fn answered<S, F>(wire: &wire::Shared<S>, mut answer: Pin<Box<F>>) -> Option<F::Output>
+async fn answered<S, F>(wire: &wire::Shared<S>, answer: F) -> Option<F::Output>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     F: Future,
 {
+    let mut answer = pin!(answer);
     poll_fn(|context| match answer.as_mut().poll(context) {
         Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
         Poll::Pending => wire::lock(wire).poll_hang_up(context).map(|()| None),
