@@ -70,7 +70,7 @@ pin_project! {
     }
 }
 
-/// A deadline that goes back to the others; borrowed when somebody has to be waited for.
+/// A deadline that is borrowed when somebody has to be waited for, and goes back once there is an answer.
 struct Borrowed {
     deadlines: Deadlines,
     deadline: Option<Deadline>,
@@ -144,6 +144,7 @@ impl<F: Future<Output = Result<Answer, Box<Refused>>>> Future for Limited<F> {
         if let Some(inner) = this.inner.as_mut().as_pin_mut()
             && let Poll::Ready(answer) = inner.poll(context)
         {
+            this.deadline.give_back();
             return Poll::Ready(answer);
         }
         ready!(this.deadline.poll_passed(*this.timeout, context));
@@ -176,10 +177,9 @@ impl Borrowed {
     fn poll_passed(&mut self, timeout: Duration, context: &mut Context<'_>) -> Poll<()> {
         self.deadline.get_or_insert_with(|| self.deadlines.take().unwrap_or_default()).poll_passed(timeout, context)
     }
-}
 
-impl Drop for Borrowed {
-    fn drop(&mut self) {
+    /// Not done when it is dropped: whoever is given up may be so because the worker ends, and its timers with it.
+    fn give_back(&mut self) {
         if let Some(deadline) = self.deadline.take() {
             self.deadlines.give_back(deadline);
         }
