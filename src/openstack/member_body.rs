@@ -32,6 +32,9 @@ pub fn parse(body: &[u8]) -> Result<RequestedStatus, BodyFault> {
     if body.is_empty() {
         return Err(BodyFault::Missing);
     }
+    if let Some(status) = plain(body) {
+        return Ok(RequestedStatus::Known(status));
+    }
     let value = strict_json::parse(body).map_err(|fault| match fault {
         JsonFault::Malformed => BodyFault::Malformed,
         JsonFault::Ambiguous => BodyFault::Ambiguous,
@@ -50,10 +53,18 @@ pub fn parse(body: &[u8]) -> Result<RequestedStatus, BodyFault> {
     }
 }
 
+/// Reads the two spellings that nearly all clients use, without a parser: one key, one of the words, no escapes.
+fn plain(body: &[u8]) -> Option<MemberStatus> {
+    let word = body.strip_prefix(br#"{"status": ""#).or_else(|| body.strip_prefix(br#"{"status":""#))?;
+    let word = word.strip_suffix(br#""}"#)?;
+    MemberStatus::ALL.into_iter().find(|status| status.as_str().as_bytes() == word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::BodyFault;
     use super::parse;
+    use super::plain;
     use crate::openstack::member::MemberStatus;
     use crate::openstack::member::RequestedStatus;
 
@@ -66,6 +77,19 @@ mod tests {
             r#"{"status":"accepted","created_at":"x","x":[1,-2,3.5,null,{"y":true}]}"#,
         ] {
             assert_eq!(parse(body.as_bytes()), Ok(RequestedStatus::Known(MemberStatus::Accepted)), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_usual_spellings_are_read_as_the_parser_reads_them() {
+        for status in MemberStatus::ALL {
+            for body in [format!(r#"{{"status": "{status}"}}"#), format!(r#"{{"status":"{status}"}}"#)] {
+                assert_eq!(plain(body.as_bytes()), Some(status));
+                // one blank more, and it is for the parser
+                let other = format!("{body} ");
+                assert_eq!(plain(other.as_bytes()), None);
+                assert_eq!(parse(other.as_bytes()), Ok(RequestedStatus::Known(status)));
+            }
         }
     }
 
