@@ -6,6 +6,7 @@
 pub mod chunks;
 pub mod head;
 pub mod http2;
+pub mod names;
 pub mod proxy_header;
 
 /// What is wrong with a request before it is one.

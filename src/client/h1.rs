@@ -286,7 +286,7 @@ impl Exchange<'_> {
             && let Ok(length) = usize::try_from(length)
             && length <= connection.read.len()
         {
-            *answer.body_mut() = Body::full(connection.read.split_to(length).freeze());
+            *answer.body_mut() = Body::full(answer::take_whole(&mut connection.read, length));
             if is_kept && connection.read.is_empty() {
                 connection.rest();
                 give_back(connection);

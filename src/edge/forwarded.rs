@@ -6,6 +6,7 @@ use std::net::Ipv6Addr;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
+use http::header::Entry;
 use http::header::FORWARDED;
 use ipnet::IpNet;
 
@@ -33,12 +34,19 @@ pub fn client_before(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
 
 /// Says for whom, and how, the gate was asked; what others may not say is gone already.
 pub fn tell(headers: &mut HeaderMap, peer: IpAddr, scheme: Scheme) {
-    let chain = match joined(headers, &X_FORWARDED_FOR) {
-        Some(before) => HeaderValue::try_from(format!("{before}, {peer}")),
-        None => HeaderValue::from_str(address_text(peer, &mut [0; 45])),
-    };
-    if let Ok(chain) = chain {
-        headers.insert(X_FORWARDED_FOR, chain);
+    if let Entry::Vacant(vacant) = headers.entry(X_FORWARDED_FOR) {
+        // an address is text that any header may hold
+        if let Ok(chain) = HeaderValue::from_str(address_text(peer, &mut [0; 45])) {
+            vacant.insert(chain);
+        }
+    } else {
+        let chain = match joined(headers, &X_FORWARDED_FOR) {
+            Some(before) => HeaderValue::try_from(format!("{before}, {peer}")),
+            None => HeaderValue::from_str(address_text(peer, &mut [0; 45])),
+        };
+        if let Ok(chain) = chain {
+            headers.insert(X_FORWARDED_FOR, chain);
+        }
     }
     if scheme == Scheme::Https && !headers.contains_key(&X_FORWARDED_PROTO) {
         // TLS ends here, and Glance must build its links as clients reach them

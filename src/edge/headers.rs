@@ -9,6 +9,7 @@ use futures_util::future::Either;
 use futures_util::future::Ready;
 use futures_util::future::ready;
 use http::HeaderMap;
+use http::HeaderName;
 use http::HeaderValue;
 use http::header;
 use ipnet::IpNet;
@@ -70,18 +71,17 @@ where
     }
 
     fn call(&mut self, mut call: Call) -> Self::Future {
-        let inspected = framed(call.account.violation)
-            .and_then(|()| measure(&call.head.headers, self.max_head_bytes))
-            .and_then(|()| inspect(&call.head.headers));
+        let peer = call.account.peer;
+        let is_trusted = self.trusted_proxies.iter().any(|net| net.contains(&peer));
+        let findings = Findings::of(&call.head.headers, is_trusted);
+        let inspected = framed(call.account.violation).and_then(|()| findings.judge(self.max_head_bytes));
         if let Err((refusal, cause)) = inspected {
             return Either::Right(ready(Err(call.refuse(refusal, Cow::Borrowed(cause)))));
         }
-        let peer = call.account.peer;
-        let is_trusted = self.trusted_proxies.iter().any(|net| net.contains(&peer));
         if is_trusted && let Some(client) = forwarded::client_before(&call.head.headers, &self.trusted_proxies) {
             call.account.peer = client;
         }
-        clean(&mut call.head.headers, is_trusted);
+        findings.clean(&mut call.head.headers, is_trusted);
         forwarded::tell(&mut call.head.headers, peer, call.account.scheme);
         Either::Left(self.inner.call(call))
     }
@@ -97,28 +97,84 @@ fn framed(violation: Option<Violation>) -> Result<(), (Refusal, &'static str)> {
     }
 }
 
-/// Refuses headers that are larger together than the operator allows: Glance's server would reset the connection.
-fn measure(headers: &HeaderMap, max_bytes: usize) -> Result<(), (Refusal, &'static str)> {
-    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();
-    if bytes > max_bytes { Err((Refusal::HeadTooLarge, "the headers are over server.max_head")) } else { Ok(()) }
+/// What is found in the headers of a request, which are looked through once.
+#[derive(Debug, Default)]
+struct Findings {
+    bytes: usize,
+    fault: Option<Fault>,
+    has_length: bool,
+    has_unwanted: bool,
 }
 
-/// Refuses headers that two servers could read differently.
-fn inspect(headers: &HeaderMap) -> Result<(), (Refusal, &'static str)> {
-    if headers.keys().any(|name| name.as_str().contains('_')) {
-        return Err((Refusal::HeaderAmbiguous, "a header name has an underscore, which WSGI reads as a dash"));
+/// Why headers are refused; of several the first one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    Underscore,
+    NamesOthers,
+    SelectsVersion,
+    Form,
+}
+
+impl Findings {
+    fn of(headers: &HeaderMap, is_trusted: bool) -> Self {
+        let mut found = Self::default();
+        for (name, value) in headers {
+            found.bytes += name.as_str().len() + value.len() + ": \r\n".len();
+            match *name {
+                header::CONTENT_LENGTH => found.has_length = true,
+                header::ACCEPT => found.note(Fault::SelectsVersion, contains(value, b"vnd.openstack.images")),
+                header::CONTENT_TYPE => {
+                    let is_form = contains(value, b"x-www-form-urlencoded") || contains(value, b"multipart/");
+                    found.note(Fault::Form, is_form);
+                }
+                header::CONNECTION => {
+                    found.note(Fault::NamesOthers, !names_only_connection_options(value));
+                    found.has_unwanted = true;
+                }
+                _ => {
+                    found.note(Fault::Underscore, name.as_str().contains('_'));
+                    found.has_unwanted |= is_unwanted(name, is_trusted);
+                }
+            }
+        }
+        found
     }
-    if headers.get_all(header::CONNECTION).iter().any(|value| !names_only_connection_options(value)) {
-        return Err((Refusal::HeaderAmbiguous, "Connection names a header that it must not remove"));
+
+    fn note(&mut self, fault: Fault, is_there: bool) {
+        if is_there {
+            self.fault = Some(self.fault.map_or(fault, |before| before.min(fault)));
+        }
     }
-    if headers.get_all(header::ACCEPT).iter().any(|value| contains(value, b"vnd.openstack.images")) {
-        return Err((Refusal::VendorAccept, "Accept selects an API version"));
+
+    /// Refuses headers that are larger together than the operator allows, where Glance's server would reset the
+    /// connection, and those that two servers could read differently.
+    fn judge(&self, max_bytes: usize) -> Result<(), (Refusal, &'static str)> {
+        if self.bytes > max_bytes {
+            return Err((Refusal::HeadTooLarge, "the headers are over server.max_head"));
+        }
+        match self.fault {
+            None => Ok(()),
+            Some(Fault::Underscore) => {
+                Err((Refusal::HeaderAmbiguous, "a header name has an underscore, which WSGI reads as a dash"))
+            }
+            Some(Fault::NamesOthers) => {
+                Err((Refusal::HeaderAmbiguous, "Connection names a header that it must not remove"))
+            }
+            Some(Fault::SelectsVersion) => Err((Refusal::VendorAccept, "Accept selects an API version")),
+            Some(Fault::Form) => Err((Refusal::FormBody, "Content-Type is a form")),
+        }
     }
-    let is_form = |value| contains(value, b"x-www-form-urlencoded") || contains(value, b"multipart/");
-    if headers.get_all(header::CONTENT_TYPE).iter().any(is_form) {
-        return Err((Refusal::FormBody, "Content-Type is a form"));
+
+    /// Removes what must not pass.
+    fn clean(&self, headers: &mut HeaderMap, is_trusted: bool) {
+        if self.has_length {
+            // framing is made anew from the body that is sent
+            headers.remove(header::CONTENT_LENGTH);
+        }
+        if self.has_unwanted {
+            hop_by_hop::remove_where(headers, |name| is_unwanted(name, is_trusted));
+        }
     }
-    Ok(())
 }
 
 /// Tells whether the value names nothing but the connection's own options (RFC 9110 section 7.6.1).
@@ -140,13 +196,9 @@ fn contains(value: &HeaderValue, word: &[u8]) -> bool {
         .any(|at| bytes.get(at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word)))
 }
 
-/// Removes what must not pass.
-fn clean(headers: &mut HeaderMap, is_trusted: bool) {
-    // framing is made anew from the body that is sent; nobody here waits for a 100
-    headers.remove(header::CONTENT_LENGTH);
-    hop_by_hop::remove_where(headers, |name| {
-        *name == header::EXPECT || hop_by_hop::is_hop_by_hop(name) || is_forgery(name.as_str(), is_trusted)
-    });
+/// Tells whether the header must not pass; nobody here waits for a 100.
+fn is_unwanted(name: &HeaderName, is_trusted: bool) -> bool {
+    *name == header::EXPECT || hop_by_hop::is_hop_by_hop(name) || is_forgery(name.as_str(), is_trusted)
 }
 
 /// Tells whether a client has no business setting the header.
@@ -180,8 +232,7 @@ mod tests {
     use http::HeaderName;
     use http::HeaderValue;
 
-    use super::clean;
-    use super::inspect;
+    use super::Findings;
     use crate::refusal::Refusal;
 
     fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -197,11 +248,13 @@ mod tests {
             (&[("content-type", "application/x-www-form-urlencoded; charset=utf-8")], Refusal::FormBody),
             (&[("content-type", "multipart/form-data; boundary=x")], Refusal::FormBody),
         ] {
-            assert_eq!(inspect(&headers(list)).map_err(|(refusal, _)| refusal), Err(refusal), "{list:?}");
+            let judged = Findings::of(&headers(list), false).judge(8192);
+            assert_eq!(judged.map_err(|(refusal, _)| refusal), Err(refusal), "{list:?}");
         }
         let plain =
             [("host", "a"), ("connection", "Keep-Alive, TE"), ("accept", "*/*"), ("transfer-encoding", "chunked")];
-        assert_eq!(inspect(&headers(&plain)), Ok(()));
+        assert_eq!(Findings::of(&headers(&plain), false).judge(8192), Ok(()));
+        assert!(Findings::of(&headers(&plain), false).judge(77).is_err());
     }
 
     #[test]
@@ -229,13 +282,13 @@ mod tests {
             ("x-image-meta-name", "kept"),
         ];
         let mut stranger = headers(&sent);
-        clean(&mut stranger, false);
+        Findings::of(&stranger, false).clean(&mut stranger, false);
         let mut left: Vec<_> = stranger.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["x-auth-token", "x-image-meta-name", "x-service-token"]);
 
         let mut proxy = headers(&sent);
-        clean(&mut proxy, true);
+        Findings::of(&proxy, true).clean(&mut proxy, true);
         assert_eq!(proxy["x-forwarded-proto"], "https");
         assert_eq!(proxy["x-forwarded-for"], "10.0.0.1");
         assert_eq!(proxy["client-cert"], ":MIIB:");

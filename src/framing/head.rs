@@ -135,7 +135,6 @@ fn request_line(line: &[u8], start: usize) -> Result<(Range<usize>, Range<usize>
     let method_end = memchr::memchr(b' ', line).ok_or(Violation::RequestLine)?;
     let target_end = memchr::memrchr(b' ', line).filter(|end| *end > method_end).ok_or(Violation::RequestLine)?;
     let (method, target) = (0..method_end, method_end + 1..target_end);
-    let is_target = |bytes: &[u8]| bytes.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'#');
     if !line.get(method.clone()).is_some_and(is_token) || !line.get(target.clone()).is_some_and(is_target) {
         return Err(Violation::RequestLine);
     }
@@ -148,15 +147,35 @@ fn request_line(line: &[u8], start: usize) -> Result<(Range<usize>, Range<usize>
     Ok((from_start(method), from_start(target), version))
 }
 
+/// Tells whether the bytes may be a target. Without a branch a byte, as for values.
+#[expect(clippy::needless_bitwise_bool, reason = "a lazy operator is a branch")]
+fn is_target(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |good, &byte| good & byte.is_ascii_graphic() & (byte != b'#'))
+}
+
 /// Tells whether the bytes are a token (RFC 9110 section 5.6.2).
 fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+    !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN.get(usize::from(byte)) == Some(&true))
 }
 
 /// Tells whether the byte may stand in a token.
-pub fn is_token_byte(byte: u8) -> bool {
+pub const fn is_token_byte(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
+
+/// [`is_token_byte`] for each byte: one look instead of many comparisons.
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = u8::MAX;
+    while byte > 0 {
+        #[expect(clippy::indexing_slicing, reason = "a byte is no more than 255")]
+        {
+            table[byte as usize] = is_token_byte(byte);
+        }
+        byte -= 1;
+    }
+    table
+};
 
 /// Tells whether the bytes are a field's value: no control characters but tabs. Without a branch a byte, so that the
 /// compiler looks at many at once: tokens are long.

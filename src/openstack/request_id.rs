@@ -31,15 +31,21 @@ impl RequestId {
 
     /// Writes the id as a header value.
     pub fn to_header(self) -> HeaderValue {
-        HeaderValue::from_str(self.encode(&mut [0; 40])).unwrap_or_else(|_| HeaderValue::from_static("req-"))
+        let mut text = [0; 40];
+        self.write(&mut text);
+        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("req-"))
     }
 
     /// Writes the id as text, without an allocation: it is written three times for each request.
     pub fn encode(self, text: &mut [u8; 40]) -> &str {
+        self.write(text);
+        std::str::from_utf8(text).unwrap_or_default()
+    }
+
+    fn write(self, text: &mut [u8; 40]) {
         let (prefix, uuid) = text.split_at_mut(4);
         prefix.copy_from_slice(b"req-");
         self.0.hyphenated().encode_lower(uuid);
-        std::str::from_utf8(text).unwrap_or_default()
     }
 }
 

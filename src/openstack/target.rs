@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use http::Uri;
 use http::uri::PathAndQuery;
+use percent_encoding::percent_decode;
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
@@ -102,7 +103,7 @@ impl Target {
             _ => return Err(NotCanonical::NotOriginForm),
         };
         let path = target.path();
-        let segments = segments(path)?;
+        check(path)?;
         if target.query().is_some_and(overrides_method) {
             return Err(NotCanonical::MethodOverride);
         }
@@ -111,16 +112,16 @@ impl Target {
         }
         let read =
             path.strip_prefix(mount).map_or(Self::Other, |rest| below_mount(target, path.len() - rest.len(), rest));
-        if !matches!(read, Self::Member(_)) && resembles_member_path(&segments) {
+        if !matches!(read, Self::Member(_)) && resembles_member_path(path) {
             return Err(NotCanonical::OddMemberPath);
         }
         Ok(read)
     }
 }
 
-/// Splits the path and decodes each segment once, refusing what could be split or decoded otherwise.
+/// Checks the path, refusing what could be split or decoded in two ways.
 #[expect(clippy::needless_bitwise_bool, reason = "a lazy operator is a branch")]
-fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, NotCanonical> {
+fn check(path: &str) -> Result<(), NotCanonical> {
     let rest = path.strip_prefix('/').ok_or(NotCanonical::NotOriginForm)?;
     let (mut is_forbidden, mut has_escapes) = (false, false);
     // without a branch a byte, so that the compiler looks at many at once
@@ -131,8 +132,7 @@ fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, NotCanonical> {
     if is_forbidden {
         return Err(NotCanonical::ForbiddenByte);
     }
-    let mut segments = Vec::with_capacity(6);
-    let mut parts = rest.split('/').peekable();
+    let mut parts = segments(rest).peekable();
     while let Some(part) = parts.next() {
         // one slash may end a path, as in `GET /v2/`
         if part.is_empty() && parts.peek().is_some() {
@@ -142,9 +142,22 @@ fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, NotCanonical> {
         if segment == "." || segment == ".." {
             return Err(NotCanonical::DotSegment);
         }
-        segments.push(segment);
     }
-    Ok(segments)
+    Ok(())
+}
+
+/// Splits at each slash; looking for one byte is cheaper than looking for a character.
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(path);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some((part, behind)) = memchr::memchr(b'/', text.as_bytes()).and_then(|at| text.split_at_checked(at))
+        else {
+            return rest.take();
+        };
+        rest = behind.get(1..);
+        Some(part)
+    })
 }
 
 /// Decodes the escapes of one segment.
@@ -173,7 +186,7 @@ fn overrides_method(query: &str) -> bool {
 
 /// Reads what lies below the mount; `skipped` is how much of the path the mount took.
 fn below_mount(target: &PathAndQuery, skipped: usize, rest: &str) -> Target {
-    let mut parts = rest.split('/');
+    let mut parts = segments(rest);
     let (Some(""), Some(version), Some("images")) = (parts.next(), parts.next(), parts.next()) else {
         return Target::Other;
     };
@@ -197,14 +210,14 @@ fn below_mount(target: &PathAndQuery, skipped: usize, rest: &str) -> Target {
     }
 }
 
-/// Tells whether the decoded path ends like a member path, whatever stands before it.
-fn resembles_member_path(segments: &[Cow<'_, str>]) -> bool {
-    let segments = match segments {
-        [rest @ .., last] if last.is_empty() => rest,
-        all => all,
+/// Tells whether the decoded path, which was checked, ends like a member path, whatever stands before it.
+fn resembles_member_path(path: &str) -> bool {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let mut from_the_end = path.as_bytes().rsplit(|&byte| byte == b'/');
+    let is = |segment: Option<&[u8]>, name: &[u8]| {
+        segment.is_some_and(|segment| Cow::from(percent_decode(segment)).eq_ignore_ascii_case(name))
     };
-    matches!(segments, [.., images, _, members, _]
-        if images.eq_ignore_ascii_case("images") && members.eq_ignore_ascii_case("members"))
+    is(from_the_end.nth(1), b"members") && is(from_the_end.nth(1), b"images")
 }
 
 /// Tells whether the segment is one of Glance's names of the second version: `v2`, `v2.0`, `v2.17`, …

@@ -6,6 +6,7 @@ use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
 
+use bytes::Buf;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http_body::SizeHint;
@@ -49,6 +50,19 @@ enum Coding {
 /// The least and the most that is asked for at once.
 const MIN_READ_BYTES: usize = 16 * 1024;
 const MAX_READ_BYTES: usize = 256 * 1024;
+
+/// Up to which size a body that is all there is copied.
+const COPIED_BYTES: usize = 2048;
+
+/// Takes a body that is all there. A small one is copied: so the connection keeps the memory that it reads into.
+pub fn take_whole(read: &mut BytesMut, length: usize) -> Bytes {
+    if length > COPIED_BYTES {
+        return read.split_to(length).freeze();
+    }
+    let body = Bytes::copy_from_slice(read.get(..length).unwrap_or_default());
+    read.advance(length);
+    body
+}
 
 impl<G: GiveBack> AnswerBody<G> {
     /// Reads on where the head ended; without `give_back` the connection ends with the body.

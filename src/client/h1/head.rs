@@ -2,15 +2,17 @@
 
 use std::mem::MaybeUninit;
 
+use bytes::Buf;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderMap;
-use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
 use http::header;
 use hyper::ext::ReasonPhrase;
+
+use crate::framing::names;
 
 /// How long a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +74,9 @@ const MAX_BYTES: usize = 64 * 1024;
 /// How many fields a head may have.
 const MAX_FIELDS: usize = 128;
 
+/// How many fields the gate may add to those that came.
+const ADDED_FIELDS: usize = 1;
+
 /// Up to here each new piece of a head is parsed, so that what is no HTTP is told at once; a longer one is parsed when
 /// it is whole, so that its price stays linear.
 const EAGER_BYTES: usize = 4096;
@@ -97,19 +102,16 @@ pub fn take(read: &mut BytesMut, method: &Method) -> Result<Option<Head>, Garble
     let is_http_1_1 = parsed.version == Some(1);
     let reason = reason(status, parsed.reason);
     let start = read.as_ptr() as usize;
-    // the values share the bytes that were read: where each stands is noted before they are split off
-    let mut places = Vec::with_capacity(parsed.headers.len());
+    // the values share a copy of the head: so the connection can go on with the memory that it reads into
+    let bytes = Bytes::copy_from_slice(read.get(..end).unwrap_or_default());
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len() + ADDED_FIELDS);
     for field in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Garbled::Grammar)?;
+        let name = names::read(field.name.as_bytes()).map_err(|_| Garbled::Grammar)?;
         let from = field.value.as_ptr() as usize - start;
-        places.push((name, from, from + field.value.len()));
-    }
-    let bytes = read.split_to(end).freeze();
-    let mut headers = HeaderMap::with_capacity(places.len());
-    for (name, from, to) in places {
-        let value = if from < to { bytes.slice(from..to) } else { Bytes::new() };
+        let value = if field.value.is_empty() { Bytes::new() } else { bytes.slice(from..from + field.value.len()) };
         headers.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| Garbled::Grammar)?);
     }
+    read.advance(end);
     let afterwards = afterwards(&headers, is_http_1_1);
     let length = length(&headers, is_http_1_1)?;
     let has_body = *method != Method::HEAD && !matches!(status.as_u16(), 100..=199 | 204 | 304);

@@ -264,8 +264,9 @@ fn wrong_length() -> BodyError {
 }
 
 fn write_length(lead: &mut Vec<u8>, length: u64) {
-    // writing to memory can not fail
-    let _ = write!(lead, "content-length: {length}\r\n\r\n");
+    lead.extend_from_slice(b"content-length: ");
+    lead.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+    lead.extend_from_slice(b"\r\n\r\n");
 }
 
 /// Writes the request line and the fields; how the body is framed is not the fields' matter but the body's.

@@ -143,14 +143,16 @@ fn write_head(out: &mut Vec<u8>, head: &Parts, opened: &Opened, body: SizeHint, 
     out.push(b' ');
     out.extend_from_slice(head.status.canonical_reason().unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
+    let mut is_dated = false;
     for (name, value) in &head.headers {
+        is_dated |= *name == header::DATE;
         // framing and connection are this connection's own
         if !matches!(*name, header::CONTENT_LENGTH | header::CONNECTION | header::TRANSFER_ENCODING) {
             field(out, name.as_str(), value.as_bytes());
         }
     }
     if let Some(length) = length {
-        field(out, "content-length", length.to_string().as_bytes());
+        field(out, "content-length", itoa::Buffer::new().format(length).as_bytes());
     }
     if coding == Coding::Chunked {
         field(out, "transfer-encoding", b"chunked");
@@ -160,7 +162,7 @@ fn write_head(out: &mut Vec<u8>, head: &Parts, opened: &Opened, body: SizeHint, 
         (Then::Next, Version::Http10) => field(out, "connection", b"keep-alive"),
         (Then::Next, Version::Http11) => {}
     }
-    if !head.headers.contains_key(header::DATE) {
+    if !is_dated {
         write_date(out);
     }
     out.extend_from_slice(b"\r\n");

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
@@ -13,6 +12,7 @@ use crate::framing::Violation;
 use crate::framing::head;
 use crate::framing::head::BodyLength;
 use crate::framing::head::Version;
+use crate::framing::names;
 
 /// What must be known of a request until it is answered.
 #[derive(Clone, Debug)]
@@ -55,12 +55,15 @@ impl Opened {
 /// Returns the first violation.
 pub fn open(bytes: &Bytes) -> Result<(Request<()>, Opened), Violation> {
     let mut headers = HeaderMap::with_capacity(FIELDS);
-    let mut odd = None;
+    let (mut odd, mut has_options) = (None, false);
     let read = head::read(bytes, |name, value| {
         // what `http` can not hold is no field: it is as strict as the framing, but it is not the framing
-        let name = HeaderName::from_bytes(bytes.get(name).unwrap_or_default());
+        let name = names::read(bytes.get(name).unwrap_or_default());
         match (name, HeaderValue::from_maybe_shared(bytes.slice(value))) {
-            (Ok(name), Ok(value)) => drop(headers.append(name, value)),
+            (Ok(name), Ok(value)) => {
+                has_options |= matches!(name, header::CONNECTION | header::EXPECT);
+                headers.append(name, value);
+            }
             (Err(_), _) => odd = Some(Violation::FieldName),
             (_, Err(_)) => odd = Some(Violation::FieldValue),
         }
@@ -81,9 +84,11 @@ pub fn open(bytes: &Bytes) -> Result<(Request<()>, Opened), Violation> {
         is_head: *request.method() == Method::HEAD,
         version: read.version,
         body: read.body,
-        expects_continue: read.version == Version::Http11
+        expects_continue: has_options
+            && read.version == Version::Http11
             && headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")),
-        is_last: says(&headers, b"close") || (read.version == Version::Http10 && !says(&headers, b"keep-alive")),
+        is_last: (has_options && says(&headers, b"close"))
+            || (read.version == Version::Http10 && !says(&headers, b"keep-alive")),
     };
     *request.headers_mut() = headers;
     Ok((request, opened))
