@@ -61,8 +61,9 @@ struct Learned {
     decisions: Ring,
     disagreements: Ring,
     permitted: AtomicU64,
-    /// The one counter that a warm request needs.
+    /// The counters that nearly every request needs: permitted, and asked, where Glance said yes.
     agreed: Counter,
+    granted: Counter,
 }
 
 /// How a rule stands, for operators.
@@ -78,7 +79,7 @@ pub struct Overview {
     pub standing: Option<Standing>,
 }
 
-/// Of so many permitted calls one is kept to look at; all that is refused, asked or disagreed about is.
+/// Of so many calls that the gate and Glance let through one is kept to look at; of all others each is.
 const KEPT_OF_PERMITTED: u64 = 100;
 
 impl Rules {
@@ -93,7 +94,9 @@ impl Rules {
                 Vec::new()
             })
         };
-        let agreed = DriftLabels { rule: "none", verdict: "permitted", status: 200, agree: "yes" };
+        let counter = |verdict, agree| {
+            metrics.judgement.drift.get_or_create_owned(&DriftLabels { rule: "none", verdict, status: 200, agree })
+        };
         let learned = Learned {
             metrics: metrics.clone(),
             switch: KillSwitch::new(metrics.judgement.kill_switch.clone()),
@@ -101,7 +104,8 @@ impl Rules {
             decisions: Ring::new(config.kept),
             disagreements: Ring::new(config.kept),
             permitted: AtomicU64::new(0),
-            agreed: metrics.judgement.drift.get_or_create_owned(&agreed),
+            agreed: counter("permitted", "yes"),
+            granted: counter("asked", "unknown"),
         };
         Self::with(config, revision, Arc::new(learned))
     }
@@ -171,8 +175,10 @@ impl Rules {
         if let (Some(agreement), Some(glance)) = (agreement, account.upstream_status) {
             self.count(account, glance, agreement);
         }
-        let is_plain = account.verdict == Verdict::Permitted && agreement != Some(Agreement::No);
-        if is_plain && !self.shared.learned.permitted.fetch_add(1, Ordering::Relaxed).is_multiple_of(KEPT_OF_PERMITTED)
+        let let_through = matches!(account.verdict, Verdict::Permitted | Verdict::Asked);
+        if let_through
+            && status.is_success()
+            && !self.shared.learned.permitted.fetch_add(1, Ordering::Relaxed).is_multiple_of(KEPT_OF_PERMITTED)
         {
             return;
         }
@@ -185,9 +191,16 @@ impl Rules {
     }
 
     fn count(&self, account: &Account, glance: StatusCode, agreement: Agreement) {
-        if account.verdict == Verdict::Permitted && glance == StatusCode::OK {
-            self.shared.learned.agreed.inc();
-            return;
+        match account.verdict {
+            Verdict::Permitted if glance == StatusCode::OK => {
+                self.shared.learned.agreed.inc();
+                return;
+            }
+            Verdict::Asked if glance == StatusCode::OK => {
+                self.shared.learned.granted.inc();
+                return;
+            }
+            _ => {}
         }
         let labels = DriftLabels {
             rule: account.refusal.map_or("none", Refusal::reason),

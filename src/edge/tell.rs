@@ -214,7 +214,6 @@ impl Ledger {
         let took = self.started.elapsed();
         let account = &self.account;
         let Books { metrics, rules } = &self.books;
-        metrics.in_flight.dec();
         metrics.request(
             &RequestLabels {
                 branch: account.branch.as_str(),
@@ -233,6 +232,8 @@ impl Ledger {
         }
         rules.judge(account, self.status, took);
         access_log::write(account, &Outcome { status: self.status, bytes: self.bytes, whole: self.whole, took });
+        // last: whoever sees that nothing is under way sees all of it counted
+        metrics.in_flight.dec();
     }
 }
 

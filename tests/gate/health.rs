@@ -128,6 +128,7 @@ fn the_metrics_are_open_metrics_and_hold_no_client_words() {
         gate.call("BREW", "/v2/client-chosen").token(&scene.member).send().await;
         gate.wait_for_metric(r#"glance_gate_requests_total{branch="member_update",verdict="permitted",code="200"}"#, 1)
             .await;
+        gate.wait_for_metric("glance_gate_in_flight_requests", 0).await;
         let reply = gate.admin("/metrics").await;
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         assert_eq!(reply.header("content-type"), Some(kind));
