@@ -3,6 +3,7 @@
 pub mod basis;
 pub mod built;
 pub mod control;
+pub mod exports;
 pub mod generation;
 pub mod listeners;
 pub mod per_worker;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::built::Built;
 use crate::app::control::Control;
+use crate::app::exports::Exports;
 use crate::app::generation::Current;
 use crate::app::generation::Generation;
 use crate::app::listeners::Listeners;
@@ -40,7 +42,9 @@ pub struct App {
     reloader: Reloader,
     replaced: CancellationToken,
     stop: CancellationToken,
-    threads: Vec<JoinHandle<usize>>,
+    exports: Exports,
+    workers: Vec<JoinHandle<usize>>,
+    control: JoinHandle<usize>,
 }
 
 impl App {
@@ -67,13 +71,20 @@ impl App {
         let current = Arc::new(Current::new(Generation::first(config.clone(), built)));
         let reloader = Reloader::new(current.clone(), source);
         let (stop, replaced) = (CancellationToken::new(), CancellationToken::new());
-        let mut threads = Vec::with_capacity(workers + 1);
+        let mut threads = Vec::with_capacity(workers);
         for (index, hand) in listeners::deal(listeners.main, workers)?.into_iter().enumerate() {
             threads.push(worker(index, hand, current.clone(), stop.clone())?);
         }
-        let control =
-            Control { current, reloader: reloader.clone(), offer, replaced: replaced.clone(), stop: stop.clone() };
-        threads.push(workers::spawn("control".into(), listeners.admin, move |listeners| control.run(listeners))?);
+        let exports = Exports::default();
+        let control = Control {
+            current,
+            reloader: reloader.clone(),
+            offer,
+            replaced: replaced.clone(),
+            stop: stop.clone(),
+            exports: exports.clone(),
+        };
+        let control = workers::spawn("control".into(), listeners.admin, move |listeners| control.run(listeners))?;
         tracing::info!(listener = "main", %address, workers, "listening");
         tracing::info!(listener = "admin", address = %admin_address, "listening");
         if let Some(predecessor) = listeners.predecessor
@@ -82,7 +93,7 @@ impl App {
             // it is gone already, or it goes on: then both serve, and nobody is lost
             tracing::warn!(%error, "the process before did not say that it stops");
         }
-        Ok(Self { address, admin_address, reloader, replaced, stop, threads })
+        Ok(Self { address, admin_address, reloader, replaced, stop, exports, workers: threads, control })
     }
 
     /// Returns who replaces the configuration.
@@ -101,11 +112,11 @@ impl App {
     /// Fails if a worker had panicked.
     pub fn stop(self) -> io::Result<usize> {
         self.stop.cancel();
-        let mut cut = 0;
-        for thread in self.threads {
-            cut += thread.join().map_err(|_| io::Error::other("a worker thread panicked"))?;
-        }
-        Ok(cut)
+        let ended: Vec<_> = self.workers.into_iter().map(JoinHandle::join).collect();
+        // there will be no more spans
+        self.exports.ending.cancel();
+        let ended = ended.into_iter().chain([self.control.join()]);
+        ended.map(|cut| cut.map_err(|_| io::Error::other("a worker thread panicked"))).sum()
     }
 }
 

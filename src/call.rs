@@ -26,6 +26,7 @@ use crate::peer::Fingerprint;
 use crate::peer::Peer;
 use crate::peer::Scheme;
 use crate::refusal::Refusal;
+use crate::telemetry::traces::trace::Trace;
 
 /// A request and its account.
 #[derive(Debug)]
@@ -79,6 +80,8 @@ pub struct Account {
     pub ownership_age: Option<Duration>,
     /// What the upstream answered.
     pub upstream_status: Option<StatusCode>,
+    /// The trace it is part of; none unless there is a collector.
+    pub trace: Option<Trace>,
 }
 
 /// The part of an account that is known from the start, kept for when the rest is lost with its request.
@@ -91,6 +94,7 @@ pub struct Outline {
     target: Option<PathAndQuery>,
     branch: Branch,
     path: Option<MemberPath>,
+    trace: Option<Trace>,
 }
 
 /// Which way a request takes.
@@ -171,6 +175,7 @@ impl Account {
             target: head.uri.path_and_query().cloned(),
             branch: Branch::Unrouted,
             path: None,
+            trace: None,
         }
         .open()
     }
@@ -195,6 +200,7 @@ impl Account {
             target: self.target.clone(),
             branch: self.branch,
             path: self.path.clone(),
+            trace: self.trace.clone(),
         }
     }
 }
@@ -226,6 +232,7 @@ impl Outline {
             seen: None,
             ownership_age: None,
             upstream_status: None,
+            trace: self.trace,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The gate as a client of its neighbours.
 
+pub mod collector;
 pub mod deadline;
 pub mod endpoint;
 pub mod h1;

@@ -8,6 +8,7 @@ pub mod oidc_section;
 pub mod reader;
 pub mod rules_section;
 pub mod sections;
+pub mod tracing_section;
 pub mod transport_section;
 pub mod value;
 pub mod wire_section;
@@ -33,6 +34,7 @@ use crate::rules;
 use crate::server;
 use crate::server::wire;
 use crate::telemetry::log;
+use crate::telemetry::traces;
 use crate::upstream::balance;
 use crate::vouch::Telling;
 
@@ -49,6 +51,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// `[log]`.
     pub log: log::Config,
+    /// `[tracing]`.
+    pub tracing: traces::Config,
     /// `[keystone_authtoken]`.
     pub keystone: keystone::config::Config,
     /// `[oidc]`.
@@ -112,6 +116,7 @@ impl Default for Config {
             server: Server::default(),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 9294)),
             log: log::Config::default(),
+            tracing: traces::Config::default(),
             keystone: keystone::config::Config::default(),
             oidc: oidc::Config::default(),
             telling: Telling::Token,

@@ -1,4 +1,4 @@
-//! What surrounds every request: its id, its line in the log, its answer, the header firewall, overload.
+//! What surrounds every request: its id, its line in the log, its place in a trace, its answer, the header firewall, overload.
 
 pub mod accept;
 pub mod access_log;
@@ -10,3 +10,4 @@ pub mod overload;
 pub mod request_id;
 pub mod respond;
 pub mod tell;
+pub mod trace;

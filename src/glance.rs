@@ -226,7 +226,8 @@ where
         let since = Instant::now();
         let request = asked.request(credential)?;
         let (head, body) = request.into_parts();
-        let account = Box::new(Account::new(asked.request_id, Peer::plain(asked.peer), &head));
+        let mut account = Box::new(Account::new(asked.request_id, Peer::plain(asked.peer), &head));
+        account.trace.clone_from(&asked.trace);
         let answer = self.glance.clone().oneshot(Call { head: Box::new(head), body, account }).await;
         let answer = answer.map_err(|refused| LookupError::of(*refused))?;
         let ownership = answer::read(answer.response, self.config.max_answer_bytes).await?;

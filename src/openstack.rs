@@ -8,6 +8,7 @@ pub mod image;
 pub mod member;
 pub mod member_body;
 pub mod request_id;
+pub mod route;
 pub mod strict_json;
 pub mod target;
 pub mod token;

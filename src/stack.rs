@@ -26,6 +26,7 @@ use crate::edge::request_id::RequestIdLayer;
 use crate::edge::respond::RespondLayer;
 use crate::edge::tell::TellLayer;
 use crate::edge::tell::Told;
+use crate::edge::trace::TraceLayer;
 use crate::framing::Violation;
 use crate::glance::OwnershipLookup;
 use crate::glance::Ownerships;
@@ -86,6 +87,8 @@ pub struct Parts {
     pub respond: RespondLayer,
     /// `/healthcheck`.
     pub healthcheck: Healthcheck,
+    /// Whether requests are traced.
+    pub traces: TraceLayer,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -126,7 +129,8 @@ pub fn build(parts: Parts) -> HttpService {
 
     // around every request
     let edge = ServiceBuilder::new()
-        .layer(RequestIdLayer) // first: every line and every answer carries it
+        .layer(parts.traces) // first: all that a request needs is part of its trace
+        .layer(RequestIdLayer) // every line and every answer carries it
         .layer(TellLayer::new(parts.metrics, parts.rules)) // sees the final status, also of refusals, and what Glance said
         .layer(parts.respond) // refusals and panics become answers here, and only here
         .layer(parts.headers) // before anything reads a header

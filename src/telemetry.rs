@@ -1,4 +1,4 @@
-//! What the gate tells of itself: log lines and metrics.
+//! What the gate tells of itself: log lines, metrics and traces.
 
 pub mod json;
 pub mod judgement;
@@ -7,3 +7,4 @@ pub mod life;
 pub mod lines;
 pub mod log;
 pub mod metrics;
+pub mod traces;

@@ -39,6 +39,8 @@ use crate::client::pool::Pool;
 use crate::client::pool::PoolError;
 use crate::openstack::request_id::X_OPENSTACK_REQUEST_ID;
 use crate::refusal::Refusal;
+use crate::telemetry::traces::exchange::Asked;
+use crate::telemetry::traces::exchange::Exchange;
 use crate::upstream::balance::Balance;
 use crate::upstream::chosen::Choice;
 use crate::upstream::chosen::Tried;
@@ -92,17 +94,25 @@ impl Shared {
             let (label, endpoint) = (chosen.label(), chosen.endpoint());
             name_host(&mut request, endpoint.authority());
             let spare = chosen.spare(&request, repeatable);
+            let exchange = begin_exchange(&account, label, tried, &mut request);
             chosen.sends(&request);
             let error = match self.pool.send(endpoint, request).await {
                 Ok(mut response) => {
                     hop_by_hop::strip(response.headers_mut());
                     chosen.answered(&mut response);
                     account.upstream_status = Some(response.status());
+                    if let Some(exchange) = exchange {
+                        exchange.answered(response.status());
+                    }
                     return Ok(Answer { response, account });
                 }
                 Err(error) => error,
             };
-            chosen.failed(Outcome::from(&error));
+            let outcome = Outcome::from(&error);
+            chosen.failed(outcome);
+            if let Some(exchange) = exchange {
+                exchange.failed(outcome.as_str());
+            }
             refused = (refusal(&error), Cow::Owned(format!("{label}: {error}")));
             request = match (error, spare) {
                 // nothing was sent, so the next upstream may have it
@@ -149,6 +159,14 @@ fn prepare(request: &mut Request<Body>, account: &Account) {
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     request.headers_mut().insert(X_OPENSTACK_REQUEST_ID, account.request_id.to_header());
+}
+
+/// Begins the span of one attempt, if the request is part of a trace.
+fn begin_exchange(account: &Account, server: &str, tried: Tried, request: &mut Request<Body>) -> Option<Box<Exchange>> {
+    let trace = account.trace.as_ref()?;
+    let template = trace.route(request.uri().path());
+    let asked = Asked { server, template, attempt: tried.count().saturating_sub(1) };
+    Some(Exchange::begin(trace, &asked, request))
 }
 
 /// Gives a request of HTTP/1.0 the `Host` that one of HTTP/1.1 must have (RFC 9112 section 3.2).

@@ -146,6 +146,15 @@ pub fn upstream_trust(config: &Config) -> io::Result<Option<Trust>> {
     digest_of(&files, transport.cafile.is_none() && is_secured)
 }
 
+/// Returns a digest of the certificates that the trace collector is trusted by, if there are any.
+///
+/// # Errors
+/// Fails if a file can not be read.
+pub fn collector_trust(config: &Config) -> io::Result<Option<Trust>> {
+    let files: Vec<&Path> = config.tracing.cafile.iter().map(PathBuf::as_path).collect();
+    digest_of(&files, config.tracing.cafile.is_none() && is_secured(&config.tracing.endpoint))
+}
+
 fn is_secured(url: &str) -> bool {
     url.to_ascii_lowercase().starts_with("https:")
 }

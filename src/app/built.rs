@@ -12,6 +12,7 @@ use crate::app::basis;
 use crate::app::basis::Basis;
 use crate::app::basis::Keep;
 use crate::app::basis::Trust;
+use crate::app::exports::Tracing;
 use crate::app::per_worker::PerWorker;
 use crate::cache::Bounds;
 use crate::client::json;
@@ -22,6 +23,7 @@ use crate::edge::headers::HeadersLayer;
 use crate::edge::healthcheck::Healthcheck;
 use crate::edge::overload::OverloadLayer;
 use crate::edge::respond::RespondLayer;
+use crate::edge::trace::TraceLayer;
 use crate::glance::Ownerships;
 use crate::keystone::SignedTokens;
 use crate::keystone::TokenVerifier;
@@ -70,6 +72,8 @@ pub struct Built {
     pub issuers: Option<AccessTokens>,
     /// How clients speak to the gate.
     pub wire: Wire,
+    /// Where traces go.
+    pub tracing: Tracing,
 }
 
 impl Built {
@@ -95,6 +99,7 @@ impl Built {
             balance: Balance::new(&config.upstream, &metrics)?,
             upstream: config.upstream.clone(),
             upstream_trust: basis::upstream_trust(config)?,
+            tracing: Tracing::new(config, &metrics)?,
             metrics,
         })
     }
@@ -129,6 +134,7 @@ impl Built {
             self.ownerships.emptied(&config.ownership, metrics)
         };
         let wire = Wire::new(&config.server.wire, &config.server.trusted_proxies, metrics)?;
+        let tracing = self.tracing.succeed(config, metrics)?;
         // what is known of the upstreams' health stays with them: a reload makes no dead one look alive
         let upstream_trust = basis::upstream_trust(config)?;
         let is_same = self.upstream == config.upstream
@@ -156,6 +162,7 @@ impl Built {
             balance,
             upstream: config.upstream.clone(),
             upstream_trust,
+            tracing,
             metrics: self.metrics.clone(),
         })
     }
@@ -205,6 +212,7 @@ impl Built {
             headers: HeadersLayer::new(&config.server.trusted_proxies, config.server.connection.max_head_bytes),
             respond: RespondLayer::new(&config.keystone.www_authenticate_uri),
             healthcheck: Healthcheck::new(config.server.healthcheck_disable_file.clone(), self.balance.clone()),
+            traces: TraceLayer::new(self.tracing.traces.clone(), &config.server.mount),
             metrics: self.metrics.clone(),
         })
     }

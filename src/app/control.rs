@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use pingora_limits::inflight::Inflight;
@@ -13,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::exports::Exports;
 use crate::app::generation::Current;
 use crate::app::generation::Generation;
 use crate::app::reload::Reloader;
@@ -41,10 +43,14 @@ pub struct Control {
     pub replaced: CancellationToken,
     /// Ends all of it.
     pub stop: CancellationToken,
+    /// What sends traces, to the last request and a little longer.
+    pub exports: Exports,
 }
 
 /// How long the operators' own requests may take to end.
 const DRAIN: Duration = Duration::from_secs(1);
+/// How long the last spans may take at least.
+const LAST_EXPORT: Duration = Duration::from_secs(1);
 /// How often the gate tries to get its own token while Keystone can not be reached.
 const WARM_UP_PAUSE: Duration = Duration::from_secs(2);
 /// How often the kill switch's file is looked for: it acts within a second.
@@ -56,7 +62,7 @@ impl Control {
     /// Works until it is told to stop.
     pub async fn run(self, listeners: Vec<TcpListener>) -> usize {
         let mut tasks = JoinSet::new();
-        tasks.spawn(keep(self.current.clone()));
+        tasks.spawn(keep(self.current.clone(), self.exports.clone()));
         if let Some(offer) = self.offer {
             tasks.spawn(hand_over(offer, self.replaced));
         }
@@ -75,6 +81,8 @@ impl Control {
         };
         join_all(listeners.into_iter().map(serve)).await;
         tasks.shutdown().await;
+        flush(&self.exports, current.drain_timeout()).await;
+        // the last requests are judged by now
         current.load().built.rules.save();
         0
     }
@@ -156,7 +164,7 @@ fn kill_switch_line(rules: &Rules) -> String {
 }
 
 /// Keeps the generation in use fresh, and lets go of it when another one takes its place.
-async fn keep(current: Arc<Current>) {
+async fn keep(current: Arc<Current>, exports: Exports) {
     let mut before: Option<Arc<Generation>> = None;
     loop {
         let generation = current.load();
@@ -165,6 +173,7 @@ async fn keep(current: Arc<Current>) {
         }
         let mut tasks = JoinSet::new();
         start_tasks(&generation, &mut tasks);
+        generation.built.tracing.start(&exports);
         current.changed().await;
         tasks.shutdown().await;
         before = Some(generation);
@@ -199,6 +208,16 @@ async fn watch_rules(rules: Rules) {
             // it waits for the disk; one that was begun is ended
             drop(tokio::task::spawn_blocking(move || rules.save()).await);
         }
+    }
+}
+
+/// Sends the spans of the last requests, in what they leave of the time for a drain, or in a second.
+async fn flush(exports: &Exports, drain_timeout: Duration) {
+    let draining = Instant::now();
+    exports.ending.cancelled().await;
+    let left = drain_timeout.saturating_sub(draining.elapsed()).max(LAST_EXPORT);
+    if tokio::time::timeout(left, exports.end()).await.is_err() {
+        tracing::warn!("the last spans were not exported: the trace collector does not take them in time");
     }
 }
 

@@ -20,6 +20,9 @@ use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioTimer;
 
 use crate::client::tls;
+use crate::telemetry::traces::exchange::Asked;
+use crate::telemetry::traces::exchange::Exchange;
+use crate::telemetry::traces::trace::Trace;
 
 /// The bounds of a conversation with a neighbour.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,14 +90,22 @@ impl JsonClient {
         Ok(Self { client, limits })
     }
 
-    /// Sends the request and reads the whole answer.
+    /// Sends the request and reads the whole answer. It is part of the trace of the request that needs it.
     ///
     /// # Errors
     /// Tells what kept the answer from coming.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<JsonAnswer, JsonClientError> {
-        pingora_timeout::timeout(self.limits.call_timeout, self.exchange(request))
+    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<JsonAnswer, JsonClientError> {
+        let span = Trace::current().map(|trace| begin_span(&trace, &mut request));
+        let answer = pingora_timeout::timeout(self.limits.call_timeout, self.exchange(request))
             .await
-            .unwrap_or(Err(JsonClientError::TimedOut))
+            .unwrap_or(Err(JsonClientError::TimedOut));
+        if let Some(span) = span {
+            match &answer {
+                Ok(answer) => span.answered(answer.status),
+                Err(error) => span.failed(error.as_str()),
+            }
+        }
+        answer
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<JsonAnswer, JsonClientError> {
@@ -107,6 +118,28 @@ impl JsonClient {
             if error.is::<hyper::Error>() { JsonClientError::Broken } else { JsonClientError::TooLarge }
         })?;
         Ok(JsonAnswer { status: head.status, headers: head.headers, body: body.to_bytes() })
+    }
+}
+
+/// Begins the span of a call. The paths of such neighbours are few: each is its own name.
+fn begin_span(trace: &Trace, request: &mut Request<Full<Bytes>>) -> Box<Exchange> {
+    let uri = request.uri().clone();
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let server = format!("{scheme}://{authority}");
+    let asked = Asked { server: &server, template: Some(uri.path().into()), attempt: 0 };
+    Exchange::begin(trace, &asked, request)
+}
+
+impl JsonClientError {
+    /// Returns the word that it is called in traces.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Broken => "broken",
+            Self::TimedOut => "timed_out",
+            Self::TooLarge => "too_large",
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::config::oidc_section;
 use crate::config::reader::Book;
 use crate::config::reader::Section;
 use crate::config::rules_section;
+use crate::config::tracing_section;
 use crate::config::transport_section;
 use crate::config::value::ByteSize;
 use crate::config::wire_section;
@@ -39,6 +40,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
     let server = server(&mut book.section("server"));
     let admin_listen = book.section("admin").get("listen", Config::default().admin_listen);
     let log = log(&mut book.section("log"));
+    let tracing = tracing_section::read(&mut book.section("tracing"));
     let keystone = keystone_section::read(&mut book.section("keystone_authtoken"));
     let ownership = ownership(&mut book.section("ownership"));
     let (mut upstream, telling) = upstream(&mut book.section("upstream"), &server);
@@ -64,6 +66,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
         server,
         admin_listen,
         log,
+        tracing,
         keystone,
         oidc,
         telling,

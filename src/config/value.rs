@@ -7,6 +7,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
+use crate::telemetry::traces::Share;
+
 /// A value as it was written.
 #[derive(Clone, Copy, Debug)]
 pub enum Raw<'a> {
@@ -137,6 +139,27 @@ impl Value for ByteSize {
             _ => return None,
         };
         number.checked_mul(bytes)?.try_into().ok().map(Self)
+    }
+}
+
+impl Value for Share {
+    const EXPECTED: &'static str = "a number from 0 to 1 with at most six decimals, such as 0.05";
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        let text = match raw {
+            Raw::Toml(DeValue::Float(number)) => number.as_str(),
+            Raw::Toml(DeValue::Integer(number)) => number.as_str(),
+            Raw::Text(text) => text,
+            Raw::Toml(_) => return None,
+        };
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !are_digits(whole) || !are_digits(decimals) || decimals.len() > 6 {
+            return None;
+        }
+        let millionths: u32 = format!("{decimals:0<6}").parse().ok()?;
+        let share = whole.parse::<u32>().ok()?.checked_mul(Self::ALL.0)?.checked_add(millionths)?;
+        (share <= Self::ALL.0).then_some(Self(share))
     }
 }
 

@@ -30,6 +30,7 @@ pub fn write(account: &Account, outcome: &Outcome) {
         // a field, and not the words behind them: those would be formatted
         message = "request",
         request_id = account.request_id.encode(&mut [0; 40]),
+        trace.id = account.trace.as_ref().map(|trace| tracing::field::display(trace.id())),
         peer.ip = address_text(account.peer, &mut [0; 45]),
         client.certificate = account.certificate.map(tracing::field::display),
         http.method = account.method.as_str(),

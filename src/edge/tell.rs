@@ -29,11 +29,13 @@ use crate::edge::access_log;
 use crate::edge::access_log::Outcome;
 use crate::edge::after::After;
 use crate::edge::after::Finish;
+use crate::edge::trace;
 use crate::openstack::request_id::RequestId;
 use crate::rules::Rules;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::RefusalLabels;
 use crate::telemetry::metrics::RequestLabels;
+use crate::telemetry::traces::trace::Trace;
 
 /// Puts [`Tell`] around a service.
 #[derive(Clone, Debug)]
@@ -62,6 +64,7 @@ pub struct Opened {
     request_id: RequestId,
     method: Method,
     target: Option<PathAndQuery>,
+    trace: Option<Trace>,
     started: Instant,
 }
 
@@ -116,6 +119,7 @@ where
             request_id: call.account.request_id,
             method: call.account.method.clone(),
             target: call.account.target.clone(),
+            trace: call.account.trace.clone(),
             started: Instant::now(),
         };
         After::new(self.inner.call(call), opened)
@@ -230,8 +234,12 @@ impl Ledger {
             };
             metrics.refusals.get_or_create(&RefusalLabels { reason: refusal.reason(), mode }).inc();
         }
+        let outcome = Outcome { status: self.status, bytes: self.bytes, whole: self.whole, took };
+        if let Some(trace) = &account.trace {
+            trace::tell(trace, account, &outcome);
+        }
         rules.judge(account, self.status, took);
-        access_log::write(account, &Outcome { status: self.status, bytes: self.bytes, whole: self.whole, took });
+        access_log::write(account, &outcome);
         // last: whoever sees that nothing is under way sees all of it counted
         metrics.in_flight.dec();
     }
@@ -245,6 +253,7 @@ impl Drop for Opened {
             tracing::info!(
                 target: "access",
                 request_id = self.request_id.encode(&mut [0; 40]),
+                trace.id = self.trace.as_ref().map(|trace| tracing::field::display(trace.id())),
                 http.method = self.method.as_str(),
                 http.path = self.target.as_ref().map_or("", |target| target.path()),
                 duration_ms = access_log::in_millis(self.started.elapsed()),

@@ -14,6 +14,7 @@ use crate::body::Body;
 use crate::glance::LookupError;
 use crate::openstack::request_id::RequestId;
 use crate::secret::Secret;
+use crate::telemetry::traces::trace::Trace;
 
 /// A look-up: which image, below which path, for which request.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Asked {
     pub request_id: RequestId,
     /// Who sent that request.
     pub peer: IpAddr,
+    /// The trace of that request.
+    pub trace: Option<Trace>,
 }
 
 impl Asked {

@@ -224,6 +224,7 @@ impl Look {
             host: update.call.head.headers.get(HOST).cloned(),
             request_id: update.call.account.request_id,
             peer: update.call.account.peer,
+            trace: update.call.account.trace.clone(),
         };
         Self { asked, viewer, caller: update.proof.authenticated().caller().clone() }
     }

@@ -147,6 +147,8 @@ pub struct Families {
     pub proxy_headers: Family<OutcomeLabel, Counter>,
     /// Which of `requests` and `durations` were found before.
     known: Known,
+    /// Spans by whether the collector has them.
+    pub trace_spans: Family<OutcomeLabel, Counter>,
 }
 
 impl Default for Families {
@@ -173,6 +175,7 @@ impl Default for Families {
             tls_handshakes: Family::default(),
             proxy_headers: Family::default(),
             known: Known::default(),
+            trace_spans: Family::default(),
         }
     }
 }
@@ -209,6 +212,7 @@ impl Metrics {
         registry.register("certificate_reloads", "Changes of the listener's certificate by outcome", reloads);
         registry.register("tls_handshakes", "Handshakes of the listener by outcome", self.tls_handshakes.clone());
         registry.register("proxy_headers", "Connections by their PROXY header", self.proxy_headers.clone());
+        registry.register("trace_spans", "Spans by what became of them", self.trace_spans.clone());
         let mut out = String::new();
         // writing to a string fails only if a metric's own Display does, and none here can
         let _ = text::encode(&mut out, &registry);
@@ -270,6 +274,11 @@ impl Metrics {
     /// Counts a connection by what its PROXY header was.
     pub fn proxy_header(&self, outcome: &'static str) {
         self.proxy_headers.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// Returns the counter of spans that end up like this.
+    pub fn trace_spans(&self, outcome: &'static str) -> Counter {
+        self.trace_spans.get_or_create_owned(&OutcomeLabel { outcome })
     }
 
     /// Counts a request that is done.

@@ -48,6 +48,7 @@
 //! | `proxy_protocol` | whose PROXY header counts, and for what |
 //! | `http2`, `http2_client` | HTTP/2: the same calls and refusals; a client of it |
 //! | `http2_hostile`, `http2_frames` | hostile HTTP/2, written frame by frame |
+//! | `traces`, `traces_sent`, `collector` | what a trace collector is told, and what becomes of it; the collector |
 //! | `command`, `secrets` | the built binary: its commands and exit codes, and what its log never holds |
 //! | `process` | starting and ending that binary |
 //! | `regressions` | bugs that were there once |
@@ -62,6 +63,7 @@ mod catalogue;
 mod certificates;
 mod client;
 mod client_faults;
+mod collector;
 mod command;
 mod credentials;
 mod decisions_documented;
@@ -124,6 +126,8 @@ mod streaming;
 mod targets;
 mod tls;
 mod token_cache;
+mod traces;
+mod traces_sent;
 mod upstream_faults;
 mod upstream_http1;
 mod upstream_http2;
