@@ -7,4 +7,5 @@ pub mod life;
 pub mod lines;
 pub mod log;
 pub mod metrics;
+pub mod outlets;
 pub mod traces;

@@ -86,6 +86,10 @@ impl Collector {
             answer_bytes: MAX_ANSWER,
             idle_connections: 1,
         };
+        for outcome in ["exported", "failed", "rejected"] {
+            // a counter that is not there cannot be seen to rise
+            metrics.outlets.spans(outcome);
+        }
         Ok(Self {
             client: JsonClient::new(limits, config.cafile.as_deref())?,
             endpoint: config.endpoint.parse().map_err(io::Error::other)?,
@@ -136,7 +140,7 @@ impl Collector {
                 }
             }
         }
-        self.metrics.trace_spans("failed").inc_by(count);
+        self.metrics.outlets.spans("failed").inc_by(count);
     }
 
     async fn attempt(&self, message: Bytes) -> Attempt {
@@ -155,16 +159,16 @@ impl Collector {
             tracing::info!(endpoint = %self.endpoint, "the trace collector takes spans again");
             self.reach = Reach::There;
         }
-        self.metrics.trace_spans("exported").inc_by(count - refused);
+        self.metrics.outlets.spans("exported").inc_by(count - refused);
         if refused > 0 {
-            self.metrics.trace_spans("rejected").inc_by(refused);
+            self.metrics.outlets.spans("rejected").inc_by(refused);
         }
     }
 
     fn refused(&mut self, count: u64, status: StatusCode) {
         // the path, or what stands before the collector, is likely wrong: told once, as an outage is
         self.is_away(&Why::Status(status));
-        self.metrics.trace_spans("rejected").inc_by(count);
+        self.metrics.outlets.spans("rejected").inc_by(count);
     }
 
     fn is_away(&mut self, why: &Why) {

@@ -1,10 +1,13 @@
 //! Asking Keystone about a token: `GET /v3/auth/tokens` (Identity API v3, "Validate and show information for token").
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use http::Request;
 use http::StatusCode;
 use http_body_util::Full;
+use prometheus_client::metrics::histogram::Histogram;
 
 use crate::cache::Failure;
 use crate::client::json::JsonAnswer;
@@ -31,6 +34,7 @@ pub struct Keystone {
     service_token: ServiceToken,
     max_retries: u32,
     metrics: Metrics,
+    durations: Histogram,
 }
 
 /// Whether a token that has ended may still be vouched for (Identity API v3, `allow_expired`).
@@ -60,6 +64,7 @@ impl Keystone {
             url_for_expired: format!("{auth_url}/auth/tokens?nocatalog&allow_expired=1"),
             service_token: ServiceToken::new(auth_url, &config.credentials),
             max_retries: config.http_request_max_retries,
+            durations: metrics.neighbour_duration("keystone"),
             metrics,
         }
     }
@@ -116,7 +121,9 @@ impl Keystone {
         own: &Secret<HeaderValue>,
         asker: RequestId,
     ) -> Result<Told, VerifyError> {
+        let since = Instant::now();
         let told = read(self.send(url, token, own, asker).await);
+        self.durations.observe(since.elapsed().as_secs_f64());
         let outcome = match &told {
             Ok(Told::Identity(_)) => "ok",
             Ok(Told::OwnTokenRefused) => "own_token_refused",

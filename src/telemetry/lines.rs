@@ -10,6 +10,8 @@ use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -57,6 +59,14 @@ const MAX_PENDING: usize = 16 * 1024 * 1024;
 /// How long lines are gathered after the first one.
 const GATHER: Duration = Duration::from_millis(50);
 
+/// How many lines found no room since the process started: as global as the log itself.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Returns how many lines found no room since the process started.
+pub fn lost() -> u64 {
+    LOST.load(Ordering::Relaxed)
+}
+
 impl Lines {
     /// Starts a thread that writes lines to `out`.
     ///
@@ -75,6 +85,7 @@ impl Lines {
         let mut pending = self.lock();
         if pending.bytes.len() + line.len() > MAX_PENDING {
             pending.lost += 1;
+            LOST.fetch_add(1, Ordering::Relaxed);
             return;
         }
         pending.bytes.extend_from_slice(line);
@@ -159,6 +170,7 @@ mod tests {
 
     use super::Lines;
     use super::MAX_PENDING;
+    use super::lost;
 
     /// Keeps what is written.
     #[derive(Clone, Default)]
@@ -202,6 +214,9 @@ mod tests {
         drop(writing);
         let written = kept.0.lock().expect("no panic");
         assert!(written.len() < 9 * line.len(), "{} bytes", written.len());
-        assert!(String::from_utf8_lossy(&written).contains("log lines were lost"));
+        let text = String::from_utf8_lossy(&written);
+        assert!(text.contains("log lines were lost"));
+        // no other test loses any
+        assert!(text.contains(&format!("\"lost\":{}}}", lost())), "{} were lost", lost());
     }
 }

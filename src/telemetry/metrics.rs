@@ -18,6 +18,7 @@ use crate::telemetry::judgement::Judgement;
 use crate::telemetry::known::Counts;
 use crate::telemetry::known::Known;
 use crate::telemetry::life::Life;
+use crate::telemetry::outlets::Outlets;
 
 /// The bounds of the duration histograms, in seconds: from a cached check to a stalled Keystone.
 const DURATION_BOUNDS: [f64; 12] =
@@ -59,6 +60,13 @@ pub struct NeighbourLabels {
     pub neighbour: String,
     /// `ok`, or what went wrong.
     pub outcome: &'static str,
+}
+
+/// Label of a histogram by neighbour.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct NeighbourLabel {
+    /// `keystone`, or the address of an upstream.
+    pub neighbour: String,
 }
 
 /// Label of a histogram by branch.
@@ -119,6 +127,8 @@ pub struct Families {
     pub cache_requests: Family<CacheLabels, Counter>,
     /// Calls to Keystone and to the upstreams.
     pub neighbour_requests: Family<NeighbourLabels, Counter>,
+    /// From a call's last byte to the head of its answer; without those of which a client still sends the body.
+    pub neighbour_durations: Family<NeighbourLabel, Histogram>,
     /// One where the last health check passed, else zero.
     pub upstream_healthy: Family<UpstreamLabel, Gauge>,
     /// The configuration and its changes.
@@ -147,8 +157,8 @@ pub struct Families {
     pub proxy_headers: Family<OutcomeLabel, Counter>,
     /// Which of `requests` and `durations` were found before.
     known: Known,
-    /// Spans by whether the collector has them.
-    pub trace_spans: Family<OutcomeLabel, Counter>,
+    /// Spans and log lines.
+    pub outlets: Outlets,
 }
 
 impl Default for Families {
@@ -161,6 +171,7 @@ impl Default for Families {
             connections: Gauge::default(),
             cache_requests: Family::default(),
             neighbour_requests: Family::default(),
+            neighbour_durations: Family::new_with_constructor(|| Histogram::new(DURATION_BOUNDS)),
             upstream_healthy: Family::default(),
             life: Life::default(),
             judgement: Judgement::default(),
@@ -175,7 +186,7 @@ impl Default for Families {
             tls_handshakes: Family::default(),
             proxy_headers: Family::default(),
             known: Known::default(),
-            trace_spans: Family::default(),
+            outlets: Outlets::default(),
         }
     }
 }
@@ -201,6 +212,9 @@ impl Metrics {
         registry.register("connections", "Client connections", self.connections.clone());
         registry.register("cache_requests", "Cache look-ups by cache and result", self.cache_requests.clone());
         registry.register("neighbour_requests", "Calls to Keystone and upstreams", self.neighbour_requests.clone());
+        let durations = self.neighbour_durations.clone();
+        let help = "Time to the head of a neighbour's answer";
+        registry.register_with_unit("neighbour_request_duration", help, Unit::Seconds, durations);
         registry.register("upstream_healthy", "Whether the last health check passed", self.upstream_healthy.clone());
         self.life.register(&mut registry);
         self.judgement.register(&mut registry);
@@ -212,7 +226,7 @@ impl Metrics {
         registry.register("certificate_reloads", "Changes of the listener's certificate by outcome", reloads);
         registry.register("tls_handshakes", "Handshakes of the listener by outcome", self.tls_handshakes.clone());
         registry.register("proxy_headers", "Connections by their PROXY header", self.proxy_headers.clone());
-        registry.register("trace_spans", "Spans by what became of them", self.trace_spans.clone());
+        self.outlets.register(&mut registry);
         let mut out = String::new();
         // writing to a string fails only if a metric's own Display does, and none here can
         let _ = text::encode(&mut out, &registry);
@@ -240,6 +254,7 @@ impl Metrics {
         for family in [&self.upstream_healthy, &self.upstream_in_flight, &self.upstream_connections] {
             family.remove(&label);
         }
+        self.neighbour_durations.remove(&NeighbourLabel { neighbour: upstream.into() });
         for state in ["closed", "open", "half_open"] {
             self.upstream_state.remove(&UpstreamStateLabels { upstream: upstream.into(), state });
         }
@@ -253,6 +268,11 @@ impl Metrics {
     /// Counts a call to a neighbour.
     pub fn neighbour(&self, neighbour: &str, outcome: &'static str) {
         self.neighbour_requests.get_or_create(&NeighbourLabels { neighbour: neighbour.into(), outcome }).inc();
+    }
+
+    /// Returns the histogram of how long a neighbour takes to answer.
+    pub fn neighbour_duration(&self, neighbour: &str) -> Histogram {
+        self.neighbour_durations.get_or_create_owned(&NeighbourLabel { neighbour: neighbour.into() })
     }
 
     /// Tells when the listener's certificate ends.
@@ -274,11 +294,6 @@ impl Metrics {
     /// Counts a connection by what its PROXY header was.
     pub fn proxy_header(&self, outcome: &'static str) {
         self.proxy_headers.get_or_create(&OutcomeLabel { outcome }).inc();
-    }
-
-    /// Returns the counter of spans that end up like this.
-    pub fn trace_spans(&self, outcome: &'static str) -> Counter {
-        self.trace_spans.get_or_create_owned(&OutcomeLabel { outcome })
     }
 
     /// Counts a request that is done.

@@ -9,6 +9,7 @@ use std::time::Instant;
 use http::StatusCode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 
 use crate::body::lease::Lease;
 use crate::client::endpoint::Endpoint;
@@ -45,6 +46,7 @@ pub struct Candidate {
     healthy: Gauge,
     states: [(State, Gauge); 3],
     outcomes: [(Outcome, Counter); 7],
+    durations: Histogram,
 }
 
 /// What all candidates have in common.
@@ -89,6 +91,7 @@ impl Candidate {
             healthy: metrics.upstream_healthy.get_or_create_owned(&upstream),
             states: [State::Closed, State::Open, State::HalfOpen].map(state),
             outcomes: Outcome::ALL.map(outcome),
+            durations: metrics.neighbour_duration(&label),
             endpoint,
             label,
         };
@@ -151,9 +154,12 @@ impl Candidate {
             && self.breaker.try_probe(self.now(), grace).is_some_and(|change| self.tell(change))
     }
 
-    /// Notes an answer.
-    pub fn answered(&self, errand: Errand, status: StatusCode) {
+    /// Notes an answer, and how long it was waited for, if that says anything.
+    pub fn answered(&self, errand: Errand, status: StatusCode, waited: Option<Duration>) {
         self.count(Outcome::Ok);
+        if let Some(waited) = waited {
+            self.durations.observe(waited.as_secs_f64());
+        }
         let change = match status {
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
                 self.breaker.failed(errand, Failure::Answer, self.now(), self.total())

@@ -66,7 +66,8 @@ impl<'a> Chosen<'a> {
     /// Notes the answer. The place is held until its body has ended.
     pub fn answered(mut self, answer: &mut Response<Body>) {
         self.outcome = Some(Outcome::Ok);
-        self.candidate.answered(self.errand, answer.status());
+        let waited = self.waits_since.map(|since| since.elapsed());
+        self.candidate.answered(self.errand, answer.status(), waited);
         if let Some(lease) = self.lease.take() {
             answer.body_mut().hold(lease);
         }

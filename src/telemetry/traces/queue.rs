@@ -35,7 +35,7 @@ impl Queue {
     /// Makes a queue for so many spans; one at least.
     pub fn new(max: usize, metrics: &Metrics) -> (Self, Pending) {
         let (sender, receiver) = mpsc::channel(max.max(1));
-        let queue = Self { spans: sender, dropped: metrics.trace_spans("dropped") };
+        let queue = Self { spans: sender, dropped: metrics.outlets.spans("dropped") };
         (queue, Pending { spans: receiver, batch: Vec::new() })
     }
 }
