@@ -49,6 +49,7 @@
 //! | `http2`, `http2_client` | HTTP/2: the same calls and refusals; a client of it |
 //! | `http2_hostile`, `http2_frames` | hostile HTTP/2, written frame by frame |
 //! | `traces`, `traces_sent`, `collector` | what a trace collector is told, and what becomes of it; the collector |
+//! | `dashboards`, `promql` | the dashboard and the alerts name what is exported; how their expressions are read |
 //! | `command`, `secrets` | the built binary: its commands and exit codes, and what its log never holds |
 //! | `process` | starting and ending that binary |
 //! | `regressions` | bugs that were there once |
@@ -66,6 +67,7 @@ mod client_faults;
 mod collector;
 mod command;
 mod credentials;
+mod dashboards;
 mod decisions_documented;
 mod decisions_glance;
 mod drain;
@@ -107,6 +109,7 @@ mod ownership_faults;
 mod passthrough;
 mod permitted;
 mod process;
+mod promql;
 mod proxy_protocol;
 mod rates;
 mod regressions;
