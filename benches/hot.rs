@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a bench that can not go on ends")]
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
@@ -31,6 +32,8 @@ use glance_gate::edge::access_log;
 use glance_gate::edge::access_log::Outcome;
 use glance_gate::edge::headers::HeadersLayer;
 use glance_gate::edge::respond::RespondLayer;
+use glance_gate::edge::tell::TellLayer;
+use glance_gate::edge::trace::TraceLayer;
 use glance_gate::framing::head;
 use glance_gate::framing::head::Found;
 use glance_gate::keystone::VerifyError;
@@ -53,6 +56,9 @@ use glance_gate::telemetry::json::JsonLines;
 use glance_gate::telemetry::lines::Lines;
 use glance_gate::telemetry::metrics::Metrics;
 use glance_gate::telemetry::metrics::RequestLabels;
+use glance_gate::telemetry::traces;
+use glance_gate::telemetry::traces::Share;
+use glance_gate::telemetry::traces::Traces;
 use http::HeaderMap;
 use http::HeaderValue;
 use http::Request;
@@ -172,6 +178,27 @@ fn access_log_line(bencher: Bencher) {
     let outcome = Outcome { status: StatusCode::OK, bytes: 250, whole: true, took: Duration::from_micros(321) };
     tracing::subscriber::with_default(lines, || {
         bencher.bench_local(|| access_log::write(black_box(&account), &outcome));
+    });
+}
+
+/// A request's metrics and log line, without a layer for traces, and with one that is off, records nothing, or all.
+#[divan::bench(args = ["without", "off", "not_sampled", "sampled"])]
+fn traces(bencher: Bencher, traces: &str) {
+    let inner = tower::service_fn(|call: Call| {
+        std::future::ready(Ok::<_, Infallible>(Answer { response: Response::new(Body::Empty), account: call.account }))
+    });
+    let metrics = Metrics::default();
+    let mut told = TellLayer::new(metrics.clone()).layer(inner);
+    if traces == "without" {
+        bencher.with_inputs(call).bench_local_values(|call| told.call(call).now_or_never().is_some());
+        return;
+    }
+    let sample = if traces == "sampled" { Share::ALL } else { Share(0) };
+    let (on, mut pending) = Traces::new(&traces::Config { sample, ..traces::Config::default() }, &metrics);
+    let mut layered = TraceLayer::new((traces != "off").then_some(on), "").layer(told);
+    bencher.with_inputs(call).bench_local_values(|call| {
+        layered.call(call).now_or_never();
+        pending.rest(1)
     });
 }
 

@@ -27,6 +27,9 @@ pub fn read(section: &mut Section<'_, '_>) -> Config {
     };
     if config.is_on() && !is_http_url(&config.endpoint) {
         section.mistake("endpoint", "no URL of a collector", "such as \"http://127.0.0.1:4318/v1/traces\"");
+    } else if config.endpoint.contains('@') {
+        // it is named in the log
+        section.mistake("endpoint", "credentials in a URL are not sent", "a collector that asks for none");
     }
     if config.service_name.is_empty() {
         section.mistake("service_name", "nobody would know whose spans these are", "such as \"glance-gate\"");
@@ -57,6 +60,9 @@ mod tests {
                     export_timeout = \"0s\"\nmax_queue = 0\nmax_batch = 0\n";
         let mistakes = parse("gate.toml", text, &environment()).expect_err("mistakes");
         let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        let secret = "[tracing]\nendpoint = \"http://user:secret@127.0.0.1:4318/v1/traces\"\n";
+        let refused = parse("gate.toml", secret, &environment()).expect_err("a mistake");
+        assert!(!refused[0].to_string().contains("secret"), "{}", refused[0]);
         for line in 2..=7 {
             assert!(
                 told.iter().any(|told| told.starts_with(&format!("gate.toml:{line}: "))),

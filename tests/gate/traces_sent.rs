@@ -6,6 +6,8 @@ use glance_gate::demo::keystone::SERVICE_PASSWORD;
 use glance_gate::demo::keystone::TokenSpec;
 use serde_json::Value;
 
+use crate::authority::Authority;
+use crate::authority::Clients;
 use crate::client::Call;
 use crate::collector::Collector;
 use crate::collector::Mood;
@@ -19,6 +21,9 @@ use crate::harness::run;
 use crate::process::Process;
 use crate::scene::MEMBER;
 use crate::scene::Scene;
+use crate::scripted::Act;
+use crate::scripted::Upstream;
+use crate::scripted::ok;
 use crate::traces::to;
 
 /// Returns the value of the metric that counts spans with this outcome.
@@ -217,6 +222,24 @@ fn a_reload_with_certificates_that_are_not_there_changes_nothing() {
         assert!(refused.expect_err("no such file").to_string().contains("/nonexistent.pem"));
         list(&gate, 1).await;
         collector.wait_for(2).await;
+    });
+}
+
+#[test]
+fn a_collector_with_a_good_certificate_gets_spans_through_tls() {
+    run(async {
+        let authority = Authority::new();
+        let tls = authority.server("127.0.0.1", &[], Clients::Anybody);
+        let collector = Upstream::start_secured(tls, |_| Act::Answer(ok(""))).await;
+        let gate = Gate::start(|config| {
+            config.tracing.endpoint = format!("{}/v1/traces", collector.url);
+            config.tracing.cafile = Some(authority.cafile());
+            config.tracing.export_delay = Duration::from_millis(10);
+        })
+        .await;
+        list(&gate, 1).await;
+        gate.wait_for_metric("glance_gate_trace_spans_total{outcome=\"exported\"}", 2).await;
+        assert!(!collector.arrived().is_empty());
     });
 }
 
