@@ -1,5 +1,6 @@
 //! One configuration: a section a component, all defaults, all mistakes at once.
 
+pub mod admin_section;
 pub mod balance_section;
 pub mod keystone_section;
 pub mod load;
@@ -8,6 +9,7 @@ pub mod oidc_section;
 pub mod reader;
 pub mod rules_section;
 pub mod sections;
+pub mod settings;
 pub mod tracing_section;
 pub mod transport_section;
 pub mod value;
@@ -22,6 +24,7 @@ use aws_lc_rs::digest;
 use aws_lc_rs::digest::SHA256;
 use ipnet::IpNet;
 
+use crate::config::settings::Settings;
 use crate::edge::overload;
 use crate::glance;
 use crate::keystone;
@@ -49,6 +52,8 @@ pub struct Config {
     pub server: Server,
     /// `[admin] listen`: the listener for operators.
     pub admin_listen: SocketAddr,
+    /// `[admin] names`: the names that browsers may reach it by.
+    pub admin_names: Vec<String>,
     /// `[log]`.
     pub log: log::Config,
     /// `[tracing]`.
@@ -71,6 +76,8 @@ pub struct Config {
     pub overload: overload::Config,
     /// `[limits] …_per_client, …_per_project`.
     pub rates: rate::Config,
+    /// What each key was set to, to be told; empty if it was not read from text.
+    pub settings: Settings,
 }
 
 /// The section `[server]`.
@@ -115,6 +122,7 @@ impl Default for Config {
             rules: rules::config::Config::default(),
             server: Server::default(),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 9294)),
+            admin_names: Vec::new(),
             log: log::Config::default(),
             tracing: traces::Config::default(),
             keystone: keystone::config::Config::default(),
@@ -126,6 +134,7 @@ impl Default for Config {
             member_limit: limit::Config::default(),
             overload: overload::Config::default(),
             rates: rate::Config::default(),
+            settings: Settings::default(),
         }
     }
 }

@@ -83,16 +83,16 @@ fn need(section: &mut Section<'_, '_>, key: &'static str, secret: &Secret<String
 
 /// Reads a secret from its key or from a file, of which a last line end is dropped.
 fn secret(section: &mut Section<'_, '_>, key: &'static str, file_key: &'static str) -> Secret<String> {
-    let written: String = section.get(key, String::new());
+    let written: Secret<String> = section.get(key, Secret::default());
     let file: PathBuf = section.get(file_key, PathBuf::new());
     if file.as_os_str().is_empty() {
-        return Secret::new(written);
+        return written;
     }
     match fs::read_to_string(&file) {
         Ok(text) => Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()),
         Err(error) => {
             section.mistake(file_key, &error.to_string(), "the gate must be able to read the file");
-            Secret::new(written)
+            written
         }
     }
 }

@@ -55,7 +55,8 @@ pub fn parse(file: &str, text: &str, environment: &[(String, String)]) -> Result
         })
         .collect();
     let mut book = Book::new(file, text, root.get_ref(), environment);
-    let config = sections::read(&mut book);
+    let mut config = sections::read(&mut book);
+    config.settings = book.settings();
     let known = book.known().to_vec();
     mistakes.extend(book.close());
     if mistakes.is_empty() { Ok((config, known)) } else { Err(mistakes) }

@@ -7,6 +7,10 @@ use toml::de::DeTable;
 use toml::de::DeValue;
 
 use crate::config::mistake::Mistake;
+use crate::config::settings::Origin;
+use crate::config::settings::Setting;
+use crate::config::settings::Settings;
+use crate::config::settings::quoted;
 use crate::config::value::Raw;
 use crate::config::value::Value;
 
@@ -18,6 +22,7 @@ pub struct Book<'a> {
     root: &'a DeTable<'a>,
     environment: &'a [(String, String)],
     known: Vec<Key>,
+    settings: Vec<Setting>,
     mistakes: Vec<Mistake>,
 }
 
@@ -38,7 +43,7 @@ pub const ENVIRONMENT_PREFIX: &str = "GLANCE_GATE_";
 impl<'a> Book<'a> {
     /// Opens the book on a parsed file and the variables of the environment.
     pub fn new(file: &'a str, text: &'a str, root: &'a DeTable<'a>, environment: &'a [(String, String)]) -> Self {
-        Self { file, text, root, environment, known: Vec::new(), mistakes: Vec::new() }
+        Self { file, text, root, environment, known: Vec::new(), settings: Vec::new(), mistakes: Vec::new() }
     }
 
     /// Opens a section. A missing section has all its defaults.
@@ -122,39 +127,57 @@ impl<'a> Book<'a> {
     pub fn known(&self) -> &[Key] {
         &self.known
     }
+
+    /// Returns what they were set to, with what is secret masked.
+    pub fn settings(&self) -> Settings {
+        self.settings.iter().cloned().collect()
+    }
 }
 
 impl Section<'_, '_> {
     /// Reads a key; the environment goes before the file, the file before the default.
     pub fn get<T: Value>(&mut self, key: &'static str, default: T) -> T {
         self.book.known.push((self.name, key));
+        let (value, origin) = self.find(key, default);
+        self.tell(key, value.write(), origin);
+        value
+    }
+
+    fn find<T: Value>(&mut self, key: &'static str, default: T) -> (T, Origin) {
         let variable = variable(self.name, key);
         if let Some((_, text)) = self.book.environment.iter().find(|(name, _)| *name == variable) {
-            return T::read(Raw::Text(text)).unwrap_or_else(|| {
+            let read = T::read(Raw::Text(text)).unwrap_or_else(|| {
                 self.note(variable, None, key, "the value does not fit", T::EXPECTED);
                 default
             });
+            return (read, Origin::Environment);
         }
-        let Some(value) = self.table.and_then(|table| table.get(key)) else { return default };
-        T::read(Raw::Toml(value.get_ref())).unwrap_or_else(|| {
-            let line = line_of(self.book.text, value.span().start);
+        let Some(value) = self.table.and_then(|table| table.get(key)) else { return (default, Origin::Default) };
+        let line = line_of(self.book.text, value.span().start);
+        let read = T::read(Raw::Toml(value.get_ref())).unwrap_or_else(|| {
             self.note(self.book.file.into(), Some(line), key, "the value does not fit", T::EXPECTED);
             default
-        })
+        });
+        (read, Origin::File(line))
+    }
+
+    fn tell(&mut self, key: &'static str, value: String, origin: Origin) {
+        self.book.settings.push(Setting { section: self.name, key, value, origin });
     }
 
     /// Reads a key whose values are words.
-    pub fn choose<T: Copy>(&mut self, key: &'static str, default: T, words: &[(&str, T)]) -> T {
-        let word: String = self.get(key, String::new());
-        if word.is_empty() {
-            return default;
+    pub fn choose<T: Copy + PartialEq>(&mut self, key: &'static str, default: T, words: &[(&str, T)]) -> T {
+        self.book.known.push((self.name, key));
+        let (word, origin) = self.find(key, String::new());
+        let chosen = words.iter().find(|(known, _)| *known == word);
+        if chosen.is_none() && !word.is_empty() {
+            let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
+            self.mistake(key, &format!("\"{word}\" is no choice"), &format!("one of: {}", known.join(", ")));
         }
-        if let Some((_, value)) = words.iter().find(|(known, _)| *known == word) {
-            return *value;
-        }
-        let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
-        self.mistake(key, &format!("\"{word}\" is no choice"), &format!("one of: {}", known.join(", ")));
-        default
+        let chosen = chosen.map_or(default, |(_, value)| *value);
+        let word = words.iter().find(|(_, value)| *value == chosen).map_or("", |(word, _)| word);
+        self.tell(key, quoted(word), origin);
+        chosen
     }
 
     /// Notes a mistake in what a key means.

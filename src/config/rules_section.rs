@@ -6,6 +6,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use crate::config::reader::Book;
+use crate::config::settings::quoted;
 use crate::config::value::Raw;
 use crate::config::value::Value;
 use crate::openstack::identity::ProjectId;
@@ -71,6 +72,10 @@ impl Value for Setting {
     fn read(raw: Raw<'_>) -> Option<Self> {
         Self::parse(&String::read(raw)?)
     }
+
+    fn write(&self) -> String {
+        quoted(&self.to_string())
+    }
 }
 
 impl Value for Own {
@@ -80,6 +85,13 @@ impl Value for Own {
     fn read(raw: Raw<'_>) -> Option<Self> {
         let text = String::read(raw)?;
         if text == "default" { Some(Self::Default) } else { Setting::parse(&text).map(Self::Set) }
+    }
+
+    fn write(&self) -> String {
+        match self {
+            Self::Default => quoted("default"),
+            Self::Set(setting) => setting.write(),
+        }
     }
 }
 
@@ -109,6 +121,11 @@ impl Value for EnforceAfter {
             max_disagreements: u64::read(part("max_disagreements")?)?,
         };
         (parts == 3).then_some(read)
+    }
+
+    fn write(&self) -> String {
+        let Self { samples, period, max_disagreements } = self;
+        format!("{{ samples = {samples}, period = {}, max_disagreements = {max_disagreements} }}", period.write())
     }
 }
 

@@ -7,12 +7,14 @@ use tracing::Level;
 
 use crate::config::Config;
 use crate::config::Server;
+use crate::config::admin_section;
 use crate::config::balance_section;
 use crate::config::keystone_section;
 use crate::config::oidc_section;
 use crate::config::reader::Book;
 use crate::config::reader::Section;
 use crate::config::rules_section;
+use crate::config::settings::Settings;
 use crate::config::tracing_section;
 use crate::config::transport_section;
 use crate::config::value::ByteSize;
@@ -38,7 +40,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
     let profile = profile(&mut book.section(""));
     let rules = rules_section::read(book);
     let server = server(&mut book.section("server"));
-    let admin_listen = book.section("admin").get("listen", Config::default().admin_listen);
+    let (admin_listen, admin_names) = admin_section::read(&mut book.section("admin"));
     let log = log(&mut book.section("log"));
     let tracing = tracing_section::read(&mut book.section("tracing"));
     let keystone = keystone_section::read(&mut book.section("keystone_authtoken"));
@@ -65,6 +67,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
         rules,
         server,
         admin_listen,
+        admin_names,
         log,
         tracing,
         keystone,
@@ -76,6 +79,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
         member_limit,
         overload,
         rates,
+        settings: Settings::default(),
     }
 }
 

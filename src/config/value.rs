@@ -7,6 +7,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
+use crate::config::settings::MASK;
+use crate::config::settings::quoted;
+use crate::secret::Secret;
 use crate::telemetry::traces::Share;
 
 /// A value as it was written.
@@ -29,6 +32,9 @@ pub trait Value: Sized {
 
     /// Reads the value; nothing if it is not one.
     fn read(raw: Raw<'_>) -> Option<Self>;
+
+    /// Writes the value as it may be told: in TOML's words, with what is secret masked.
+    fn write(&self) -> String;
 }
 
 impl<'a> Raw<'a> {
@@ -65,6 +71,23 @@ impl Value for String {
     fn read(raw: Raw<'_>) -> Option<Self> {
         raw.text().map(str::to_owned)
     }
+
+    fn write(&self) -> String {
+        quoted(self)
+    }
+}
+
+impl Value for Secret<String> {
+    const EXPECTED: &'static str = String::EXPECTED;
+
+    fn read(raw: Raw<'_>) -> Option<Self> {
+        String::read(raw).map(Self::new)
+    }
+
+    fn write(&self) -> String {
+        // whether there is one may be told
+        quoted(if self.expose().is_empty() { "" } else { MASK })
+    }
 }
 
 impl Value for PathBuf {
@@ -72,6 +95,10 @@ impl Value for PathBuf {
 
     fn read(raw: Raw<'_>) -> Option<Self> {
         raw.text().map(Self::from)
+    }
+
+    fn write(&self) -> String {
+        quoted(&self.to_string_lossy())
     }
 }
 
@@ -85,6 +112,10 @@ impl Value for bool {
             Raw::Toml(_) => None,
         }
     }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl Value for u64 {
@@ -92,6 +123,10 @@ impl Value for u64 {
 
     fn read(raw: Raw<'_>) -> Option<Self> {
         raw.integer()
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -101,6 +136,10 @@ impl Value for u32 {
     fn read(raw: Raw<'_>) -> Option<Self> {
         raw.integer()?.try_into().ok()
     }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl Value for usize {
@@ -108,6 +147,10 @@ impl Value for usize {
 
     fn read(raw: Raw<'_>) -> Option<Self> {
         raw.integer()?.try_into().ok()
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -125,6 +168,18 @@ impl Value for Duration {
         };
         number.checked_mul(millis).map(Self::from_millis)
     }
+
+    fn write(&self) -> String {
+        let millis = self.as_millis();
+        let unit =
+            [(3_600_000, "h"), (60_000, "m"), (1_000, "s")].into_iter().find(|(unit, _)| millis.is_multiple_of(*unit));
+        match unit {
+            // no time has no unit of its own
+            Some((unit, name)) if millis > 0 => format!("\"{}{name}\"", millis / unit),
+            None if millis > 0 => format!("\"{millis}ms\""),
+            Some(_) | None => "\"0s\"".into(),
+        }
+    }
 }
 
 impl Value for ByteSize {
@@ -139,6 +194,13 @@ impl Value for ByteSize {
             _ => return None,
         };
         number.checked_mul(bytes)?.try_into().ok().map(Self)
+    }
+
+    fn write(&self) -> String {
+        let unit = [(1 << 20, "MiB"), (1 << 10, "KiB")]
+            .into_iter()
+            .find(|(unit, _)| self.0 > 0 && self.0.is_multiple_of(*unit));
+        unit.map_or_else(|| format!("\"{}B\"", self.0), |(unit, name)| format!("\"{}{name}\"", self.0 / unit))
     }
 }
 
@@ -161,6 +223,11 @@ impl Value for Share {
         let share = whole.parse::<u32>().ok()?.checked_mul(Self::ALL.0)?.checked_add(millionths)?;
         (share <= Self::ALL.0).then_some(Self(share))
     }
+
+    fn write(&self) -> String {
+        let text = format!("{}.{:06}", self.0 / Self::ALL.0, self.0 % Self::ALL.0);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
 }
 
 impl Value for SocketAddr {
@@ -168,6 +235,10 @@ impl Value for SocketAddr {
 
     fn read(raw: Raw<'_>) -> Option<Self> {
         raw.text()?.parse().ok()
+    }
+
+    fn write(&self) -> String {
+        quoted(&self.to_string())
     }
 }
 
@@ -178,6 +249,10 @@ impl Value for IpNet {
         let text = raw.text()?;
         text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(Self::from))
     }
+
+    fn write(&self) -> String {
+        quoted(&self.to_string())
+    }
 }
 
 impl<T: Value> Value for Vec<T> {
@@ -185,6 +260,11 @@ impl<T: Value> Value for Vec<T> {
 
     fn read(raw: Raw<'_>) -> Option<Self> {
         raw.list()?.into_iter().map(T::read).collect()
+    }
+
+    fn write(&self) -> String {
+        let items: Vec<String> = self.iter().map(T::write).collect();
+        format!("[{}]", items.join(", "))
     }
 }
 
