@@ -6,6 +6,7 @@ pub mod control;
 pub mod exports;
 pub mod generation;
 pub mod listeners;
+pub mod operators;
 pub mod per_worker;
 pub mod reload;
 

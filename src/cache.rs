@@ -108,6 +108,12 @@ where
         Box::pin(self.load_anew(key, holds, load)).await
     }
 
+    /// Returns about how many good answers are kept; what has ended is dropped first.
+    pub async fn entries(&self) -> u64 {
+        self.good.run_pending_tasks().await;
+        self.good.entry_count()
+    }
+
     /// Returns what is remembered and holds.
     async fn remembered(&self, key: &K, holds: &impl Fn(Instant) -> bool) -> Option<Result<V, E>> {
         if let Some(answer) = self.good.get(key).await {

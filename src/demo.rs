@@ -22,6 +22,8 @@ use std::io::Write;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::config::load;
+use crate::config::settings::Settings;
 use crate::demo::glance::Glance;
 use crate::demo::glance::GlanceOptions;
 use crate::demo::keystone::Keystone;
@@ -50,6 +52,7 @@ impl Demo {
         let keystone = Keystone::start().await?;
         let glance = Glance::start(GlanceOptions::new(keystone.clone())).await?;
         let mut config = config(&keystone, &glance);
+        config.settings = settings(&keystone, &glance);
         adjust(&mut config);
         let app = App::start(&config)?;
         Ok(Self { keystone, glance, app })
@@ -75,6 +78,20 @@ pub fn config(keystone: &Keystone, glance: &Glance) -> Config {
     };
     config.upstream.servers = vec![glance.url()];
     config
+}
+
+/// Tells the same configuration as a file and an environment would.
+fn settings(keystone: &Keystone, glance: &Glance) -> Settings {
+    let text = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\nhealthcheck_disable_file = \"\"\n\n[admin]\nlisten = \"127.0.0.1:0\"\n\n\
+         [upstream]\nservers = [\"{}\"]\n\n[keystone_authtoken]\nauth_url = \"{}\"\nusername = \"{}\"\nproject_name = \"{}\"\n",
+        glance.url(),
+        keystone.url(),
+        keystone::SERVICE_USER,
+        keystone::SERVICE_PROJECT,
+    );
+    let environment = [("GLANCE_GATE_KEYSTONE_AUTHTOKEN_PASSWORD".to_owned(), keystone::SERVICE_PASSWORD.to_owned())];
+    load::parse("demo", &text, &environment).map(|(config, _)| config.settings).unwrap_or_default()
 }
 
 /// Runs the demo: the tour, the curl lines, and then whatever the user tries, until `stop`.

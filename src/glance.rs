@@ -149,6 +149,11 @@ impl Ownerships {
         Self { cache: empty(config, metrics), forgotten: self.forgotten.clone() }
     }
 
+    /// Returns about how many owners are remembered.
+    pub async fn remembered(&self) -> u64 {
+        self.cache.entries().await
+    }
+
     /// Forgets what is known of the image, and what is being asked right now.
     pub fn forget(&self, image: Uuid) {
         let now = self.forgotten.stamp(Instant::now());

@@ -152,6 +152,11 @@ impl TokenVerifier {
         self.shared.ended.get_or_load(token.digest(), |_| true, load).await
     }
 
+    /// Returns about how many good verdicts are remembered.
+    pub async fn remembered(&self) -> u64 {
+        self.shared.cache.entries().await
+    }
+
     /// Returns the key ring that must be kept fresh, if there is one.
     pub fn key_ring(&self) -> Option<KeyRing> {
         match &self.shared.signed {

@@ -174,6 +174,11 @@ impl Built {
         }
     }
 
+    /// Returns about how many owners are remembered.
+    pub async fn remembered_owners(&self) -> u64 {
+        self.ownerships.remembered().await
+    }
+
     /// Returns how many workers there are.
     pub fn workers(&self) -> usize {
         self.pools.workers()

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::exports::Exports;
 use crate::app::generation::Current;
 use crate::app::generation::Generation;
+use crate::app::operators;
 use crate::app::reload::Reloader;
 use crate::keystone::TokenVerifier;
 use crate::keystone::keys::KeyRing;
@@ -27,7 +28,6 @@ use crate::rules::kill_switch::Hand;
 use crate::server;
 use crate::server::Counts;
 use crate::server::admin::Admin;
-use crate::server::admin::Probe;
 use crate::server::handover::Offer;
 use crate::server::wire::Wire;
 
@@ -70,7 +70,10 @@ impl Control {
         let wire = Arc::new(Wire::default());
         let connection = Arc::new(self.current.load().config.server.connection.clone());
         let current = self.current.clone();
+        let page = operators::page(self.current.clone(), self.stop.clone());
+        tasks.spawn(page.clone().watch(self.stop.clone()));
         let admin = admin(self.current, self.reloader, self.stop.clone());
+        let admin = admin.with_page(move |request| page.clone().answer(request));
         // the operators' connections are not the clients': they are not counted, and end with the gate
         let counts = Counts { connections: Gauge::default(), clients: Arc::new(Inflight::new()) };
         let serve = |listener| {
@@ -90,26 +93,9 @@ impl Control {
 
 /// Makes what the operators' listener tells.
 fn admin(current: Arc<Current>, reloader: Reloader, stop: CancellationToken) -> Admin {
-    let (upstreams, all, tokens, told) = (current.clone(), current.clone(), current.clone(), current.clone());
+    let told = current.clone();
     let switched = current.clone();
-    let probes = vec![
-        Probe {
-            name: "upstream",
-            is_required: true,
-            look: Box::new(move || upstreams.load().built.balance.any_healthy()),
-        },
-        Probe {
-            name: "all upstreams in use",
-            is_required: false,
-            look: Box::new(move || all.load().built.balance.all_in_use()),
-        },
-        Probe { name: "not draining", is_required: true, look: Box::new(move || !stop.is_cancelled()) },
-        Probe {
-            name: "own keystone token",
-            is_required: false,
-            look: Box::new(move || tokens.load().built.has_own_token.load(Ordering::Relaxed)),
-        },
-    ];
+    let probes = operators::probes(current.clone(), stop);
     let note = move || {
         let generation = told.load();
         let mut lines = vec![format!("configuration {}, generation {}", generation.revision, generation.number)];

@@ -166,6 +166,7 @@ impl<'a> Tour<'a> {
                 "  curl -i -X PUT {url} \\\n    -H 'X-Auth-Token: {token}' \\\n    -H 'Content-Type: application/json' -H 'Accept: application/json' -d '{{\"status\": \"{status}\"}}'\n"
             )?;
         }
+        writeln!(out, "  # the operators' page, for a browser\n  http://{}/\n", self.demo.app.admin_address)?;
         writeln!(out, "  # what the gate counts\n  curl http://{}/metrics\n", self.demo.app.admin_address)?;
         writeln!(out, "Ctrl-C ends the demo.")
     }

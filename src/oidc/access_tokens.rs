@@ -48,6 +48,11 @@ impl AccessTokens {
         Ok(vouched)
     }
 
+    /// Returns about how many good verdicts are remembered.
+    pub async fn remembered(&self) -> u64 {
+        self.cache.entries().await
+    }
+
     /// Returns the issuers, whose keys must be kept fresh.
     pub fn issuers(&self) -> Issuers {
         self.issuers.clone()

@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
@@ -17,7 +16,6 @@ use http::header::CONTENT_TYPE;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
-use http_body_util::Full;
 
 use crate::body::Body;
 use crate::framing::Violation;
@@ -30,7 +28,11 @@ pub struct Admin {
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     reload: Arc<dyn Fn() -> Reloading + Send + Sync>,
     switch: Arc<dyn Fn(bool) -> String + Send + Sync>,
+    page: Arc<dyn Fn(Parts) -> Paging + Send + Sync>,
 }
+
+/// An answer for browsers on its way; nothing if the path is none of the page's.
+type Paging = Pin<Box<dyn Future<Output = Option<Response<Body>>> + Send>>;
 
 /// A reload under way: what was done, or why nothing was.
 type Reloading = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
@@ -86,7 +88,17 @@ impl Admin {
             metrics: Arc::new(metrics),
             reload,
             switch: Arc::new(switch),
+            page: Arc::new(|_| -> Paging { Box::pin(async { None }) }),
         }
+    }
+
+    /// Answers other paths by `page`, as far as it knows them.
+    #[must_use]
+    pub fn with_page<F>(self, page: impl Fn(Parts) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Option<Response<Body>>> + Send + 'static,
+    {
+        Self { page: Arc::new(move |request| -> Paging { Box::pin(page(request)) }), ..self }
     }
 
     /// Answers one request.
@@ -98,7 +110,7 @@ impl Admin {
         peer: IpAddr,
         violation: Option<Violation>,
         request: Request<Body>,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
+    ) -> Result<Response<Body>, Infallible> {
         if let Some(violation) = violation {
             return Ok(text(StatusCode::BAD_REQUEST, format!("{}\n", violation.as_str())));
         }
@@ -120,18 +132,19 @@ impl Admin {
                 response
             }
             _ => {
-                let known =
-                    "try /livez, /readyz, /readyz?verbose, /metrics, or POST /reload or /kill-switch/on or /off\n";
-                text(StatusCode::NOT_FOUND, known.into())
+                let (head, _) = request.into_parts();
+                let known = "try / in a browser, /status.json, /livez, /readyz, /readyz?verbose, /metrics, or POST /reload \
+                             or /kill-switch/on or /off\n";
+                (self.page)(head).await.unwrap_or_else(|| text(StatusCode::NOT_FOUND, known.into()))
             }
         })
     }
 
-    async fn obey(&self, order: Order, peer: IpAddr, request: &Parts) -> Response<Full<Bytes>> {
+    async fn obey(&self, order: Order, peer: IpAddr, request: &Parts) -> Response<Body> {
         if request.method != Method::POST {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only POST\n".into());
         }
-        if !peer.is_loopback() || !is_addressed(request) || !request.headers.contains_key(X_GLANCE_GATE_ORDER) {
+        if !peer.is_loopback() || !is_addressed(request, &[]) || !request.headers.contains_key(X_GLANCE_GATE_ORDER) {
             let hint = "only from this machine, by its address, and with the header X-Glance-Gate-Order\n";
             return text(StatusCode::FORBIDDEN, hint.into());
         }
@@ -145,7 +158,7 @@ impl Admin {
         }
     }
 
-    fn readyz(&self, is_verbose: bool) -> Response<Full<Bytes>> {
+    fn readyz(&self, is_verbose: bool) -> Response<Body> {
         let looked: Vec<(&Probe, bool)> = self.probes.iter().map(|probe| (probe, (probe.look)())).collect();
         let is_ready = looked.iter().all(|(probe, passes)| *passes || !probe.is_required);
         let mut out = String::new();
@@ -166,17 +179,20 @@ impl Admin {
     }
 }
 
-/// Tells whether the `Host` is an address: a name could be a stranger's, made to lead here (DNS rebinding).
-fn is_addressed(request: &Parts) -> bool {
+/// Tells whether the `Host` is an address or a name that is known: any other name could be a stranger's, made to lead
+/// here (DNS rebinding).
+pub fn is_addressed(request: &Parts, names: &[String]) -> bool {
     let host = request.headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
     host.is_some_and(|host| {
         let host = host.host();
-        host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+        host == "localhost"
+            || names.iter().any(|name| host.eq_ignore_ascii_case(name))
+            || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
     })
 }
 
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
+fn text(status: StatusCode, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::full(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response

@@ -21,7 +21,7 @@ use crate::telemetry::life::Life;
 use crate::telemetry::outlets::Outlets;
 
 /// The bounds of the duration histograms, in seconds: from a cached check to a stalled Keystone.
-const DURATION_BOUNDS: [f64; 12] =
+pub const DURATION_BOUNDS: [f64; 12] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 300.0];
 
 /// Labels of `requests_total`.

@@ -101,6 +101,21 @@ impl Connection {
         self.try_reply(method).await.expect("an answer")
     }
 
+    /// Returns the head of an answer whose body does not end.
+    pub async fn head(&mut self) -> String {
+        String::from_utf8(self.until(b"\r\n\r\n").await.expect("a head")).expect("a head of ASCII")
+    }
+
+    /// Returns the next chunk of such a body; nothing after the last one.
+    pub async fn chunk(&mut self) -> Option<Vec<u8>> {
+        let line = String::from_utf8(self.until(b"\r\n").await?).expect("a chunk size");
+        let size = usize::from_str_radix(line.trim(), 16).expect("a hexadecimal chunk size");
+        let mut chunk = Vec::with_capacity(size);
+        self.exactly(size, &mut chunk).await?;
+        self.until(b"\r\n").await?;
+        (size > 0).then_some(chunk)
+    }
+
     /// Tells whether the other side has closed and sent nothing more.
     pub async fn is_over(&mut self) -> bool {
         self.read.is_empty() && !self.more().await

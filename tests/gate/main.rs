@@ -40,6 +40,7 @@
 //! | `scripted` | an upstream that does what a test tells it |
 //! | `observe` | refusals that are only told |
 //! | `rules` | what single rules are set to, what they earn, and the kill switch |
+//! | `page` | the operators' page: who gets it, what it tells, its live feed |
 //! | `health`, `drain` | what operators and load balancers see; the end |
 //! | `reload`, `reload_memory`, `reload_command` | another configuration while the gate runs: what changes, what is kept, how it is told |
 //! | `restart` | another process takes over |
@@ -106,6 +107,7 @@ mod many_connections;
 mod observe;
 mod ownership_cache;
 mod ownership_faults;
+mod page;
 mod passthrough;
 mod permitted;
 mod process;
