@@ -51,6 +51,8 @@ use glance_gate::openstack::target::Target;
 use glance_gate::openstack::token::UnverifiedToken;
 use glance_gate::peer::Peer;
 use glance_gate::refusal::Refusal;
+use glance_gate::rules;
+use glance_gate::rules::Rules;
 use glance_gate::server::h1;
 use glance_gate::telemetry::json::JsonLines;
 use glance_gate::telemetry::lines::Lines;
@@ -188,7 +190,8 @@ fn traces(bencher: Bencher, traces: &str) {
         std::future::ready(Ok::<_, Infallible>(Answer { response: Response::new(Body::Empty), account: call.account }))
     });
     let metrics = Metrics::default();
-    let mut told = TellLayer::new(metrics.clone()).layer(inner);
+    let rules = Rules::new(rules::config::Config::default(), "bench", &metrics);
+    let mut told = TellLayer::new(metrics.clone(), rules).layer(inner);
     if traces == "without" {
         bencher.with_inputs(call).bench_local_values(|call| told.call(call).now_or_never().is_some());
         return;

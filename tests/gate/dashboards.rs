@@ -9,8 +9,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use glance_gate::demo::fault::Fault;
-use glance_gate::member_update::enforce::Enforcement;
 use glance_gate::refusal::Refusal;
+use glance_gate::rules::setting::Setting;
 use glance_gate::server::proxy_protocol::Mode;
 use glance_gate::server::tls;
 use serde_json::Value;
@@ -132,7 +132,7 @@ async fn exported() -> Exported {
     gate.glance.set_fault(Fault::None);
     gate.reload(|config| config.body.max_body += 1).await.expect("a good configuration");
     drop(gate.reload(|config| config.server.workers += 1).await);
-    gate.reload(|config| config.enforcement = Enforcement::Observe).await.expect("a good configuration");
+    gate.reload(|config| config.rules.default = Setting::Observe).await.expect("a good configuration");
     scene.accept(&gate).token(&scene.owner).send().await;
     gate.expect_count("owner_forbidden", "observed").await;
     exported.add(&gate.metrics().await);
