@@ -19,6 +19,7 @@ use crate::openstack::identity::Identity;
 use crate::openstack::identity::ProjectId;
 use crate::openstack::identity::UserId;
 use crate::openstack::image::Seen;
+use crate::openstack::member::Media;
 use crate::openstack::member::RequestedStatus;
 use crate::openstack::request_id::RequestId;
 use crate::openstack::target::MemberPath;
@@ -70,6 +71,8 @@ pub struct Account {
     pub path: Option<MemberPath>,
     /// What the token proves.
     pub identity: Option<Arc<Identity>>,
+    /// What the headers of the body say of it, once they were looked at.
+    pub media: Option<Media>,
     /// The status the call asks for.
     pub status: Option<RequestedStatus>,
     /// How long ago Keystone vouched for the token.
@@ -227,6 +230,7 @@ impl Outline {
             violation: None,
             cause: None,
             identity: None,
+            media: None,
             status: None,
             token_age: None,
             seen: None,

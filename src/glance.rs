@@ -60,6 +60,16 @@ pub enum LookupAs {
     Service,
 }
 
+impl LookupAs {
+    /// Returns the word used in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Service => "service",
+        }
+    }
+}
+
 /// Whose eyes an answer was seen with; what one caller sees says nothing of what another does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Viewer {

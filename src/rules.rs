@@ -32,7 +32,9 @@ use crate::rules::earned::Earned;
 use crate::rules::earned::Standing;
 use crate::rules::kill_switch::Hand;
 use crate::rules::kill_switch::KillSwitch;
+use crate::rules::record::DecidedBy;
 use crate::rules::record::Record;
+use crate::rules::record::Stance;
 use crate::rules::setting::Mode;
 use crate::rules::setting::Setting;
 use crate::rules::setting::Share;
@@ -49,7 +51,7 @@ pub struct Rules {
 struct Shared {
     config: Config,
     /// Whose decisions these are.
-    revision: String,
+    by: DecidedBy,
     learned: Arc<Learned>,
 }
 
@@ -84,7 +86,7 @@ const KEPT_OF_PERMITTED: u64 = 100;
 
 impl Rules {
     /// Begins with what the state file tells; one that can not be used is told, and all rules begin anew.
-    pub fn new(config: Config, revision: &str, metrics: &Metrics) -> Self {
+    pub fn new(config: Config, by: DecidedBy, metrics: &Metrics) -> Self {
         let known = if config.state_file.as_os_str().is_empty() {
             Vec::new()
         } else {
@@ -107,17 +109,17 @@ impl Rules {
             agreed: counter("permitted", "yes"),
             granted: counter("asked", "unknown"),
         };
-        Self::with(config, revision, Arc::new(learned))
+        Self::with(config, by, Arc::new(learned))
     }
 
     /// Goes on with other settings.
     #[must_use]
-    pub fn renewed(&self, config: Config, revision: &str) -> Self {
-        Self::with(config, revision, self.shared.learned.clone())
+    pub fn renewed(&self, config: Config, by: DecidedBy) -> Self {
+        Self::with(config, by, self.shared.learned.clone())
     }
 
-    fn with(config: Config, revision: &str, learned: Arc<Learned>) -> Self {
-        Self { shared: Arc::new(Shared { config, revision: revision.into(), learned }) }
+    fn with(config: Config, by: DecidedBy, learned: Arc<Learned>) -> Self {
+        Self { shared: Arc::new(Shared { config, by, learned }) }
     }
 
     /// Puts the settings that act on all requests to use; done once, when this becomes the configuration in use.
@@ -152,17 +154,10 @@ impl Rules {
         if !refusal.is_rule() {
             return Mode::Enforce;
         }
-        let (setting, switch) = (self.shared.config.setting(refusal), &self.shared.learned.switch);
-        match setting {
-            Setting::Off => Mode::Off,
-            _ if switch.is_on() => Mode::Observe,
-            Setting::Enforce(share) if share.holds(project, &self.shared.config.projects) => Mode::Enforce,
-            Setting::Earn if self.shared.learned.earned.is_enforced(refusal) => {
-                let is_probe = self.shared.learned.earned.is_probe(refusal, self.shared.config.probe_percent);
-                if is_probe { Mode::Observe } else { Mode::Enforce }
-            }
-            Setting::Observe | Setting::Earn | Setting::Enforce(_) => Mode::Observe,
-        }
+        let (config, learned) = (&self.shared.config, &self.shared.learned);
+        let has_earned =
+            || learned.earned.is_enforced(refusal) && !learned.earned.is_probe(refusal, config.probe_percent);
+        config.setting(refusal).mode(project, &config.projects, learned.switch.is_on(), has_earned)
     }
 
     /// Takes in how a request ended: compares, counts, keeps.
@@ -182,9 +177,13 @@ impl Rules {
         {
             return;
         }
-        let record = Record::of(account, status.as_u16(), took, &self.shared.revision, agreement);
+        let stance = Stance {
+            setting: account.refusal.filter(|refusal| refusal.is_rule()).map(|rule| self.shared.config.setting(rule)),
+            kill_switch: self.shared.learned.switch.is_on(),
+        };
+        let record = Record::of(account, (status.as_u16(), took), &self.shared.by, stance, agreement);
         if agreement == Some(Agreement::No) {
-            tell(&record);
+            record.tell_disagreement();
             self.shared.learned.disagreements.keep(record.clone());
         }
         self.shared.learned.decisions.keep(record);
@@ -293,22 +292,6 @@ impl Rules {
             self.shared.learned.metrics.judgement.sets(refusal.reason(), self.mode_in_general(refusal));
         }
     }
-}
-
-/// Tells the operator of a disagreement, in words that can be searched for.
-fn tell(record: &Record) {
-    tracing::warn!(
-        request_id = record.request_id,
-        rule = record.rule,
-        verdict = record.verdict,
-        would_answer = record.would_answer,
-        upstream.status = record.upstream_status,
-        project.id = record.inputs.project,
-        image.id = record.inputs.image,
-        token.age_ms = record.inputs.token_age_ms,
-        ownership.age_ms = record.inputs.ownership_age_ms,
-        "glance disagrees with the gate"
-    );
 }
 
 impl fmt::Debug for Rules {

@@ -60,6 +60,34 @@ pub enum Decision {
     Refuse(Refusal),
 }
 
+impl Profile {
+    /// Returns the word used in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Documented => "documented",
+            Self::Glance(_) => "glance",
+        }
+    }
+
+    /// Returns the default policies, where they count.
+    pub fn policy_defaults(self) -> Option<PolicyDefaults> {
+        match self {
+            Self::Documented => None,
+            Self::Glance(defaults) => Some(defaults),
+        }
+    }
+}
+
+impl PolicyDefaults {
+    /// Returns the word used in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Legacy => "legacy",
+        }
+    }
+}
+
 /// Decides what needs no ownership: only project-scoped callers without the admin role are decided at the edge.
 pub fn decide_by_identity(profile: Profile, identity: &Identity, status: &RequestedStatus) -> Option<Decision> {
     if identity.project().is_some() && !identity.roles.has("admin") {

@@ -20,6 +20,7 @@ use crate::check::Checking;
 use crate::member_update::MemberUpdate;
 use crate::member_update::authenticate::Authenticated;
 use crate::member_update::decide::Profile;
+use crate::openstack::member::Media;
 use crate::openstack::member::RequestedStatus;
 use crate::openstack::member_body;
 use crate::openstack::member_body::BodyFault;
@@ -85,7 +86,9 @@ impl Check<MemberUpdate<Authenticated>> for Validate {
         if update.call.head.method != Method::PUT {
             return Checking::Done(Err(update.refuse(Refusal::MethodNotAllowed, None)));
         }
-        if let Err(refusal) = self.profile.check_headers(&update.call.head.headers) {
+        let media = media(&update.call.head.headers);
+        update.call.account.media = Some(media);
+        if let Err(refusal) = self.profile.check_media(media) {
             return Checking::Done(Err(update.refuse(refusal, None)));
         }
         // the length is known before a byte is read, unless the body is chunked
@@ -131,12 +134,25 @@ fn accept(
 
 impl Profile {
     /// Refuses media types and encodings that the documented contract does not know; Glance looks at neither.
-    fn check_headers(self, headers: &HeaderMap) -> Result<(), Refusal> {
-        match self {
-            Self::Documented if headers.contains_key(CONTENT_ENCODING) => Err(Refusal::ContentEncodingUnsupported),
-            Self::Documented if !names_json(headers) => Err(Refusal::MediaTypeUnsupported),
-            Self::Documented | Self::Glance(_) => Ok(()),
+    ///
+    /// # Errors
+    /// `ContentEncodingUnsupported` and `MediaTypeUnsupported`.
+    pub fn check_media(self, media: Media) -> Result<(), Refusal> {
+        match (self, media) {
+            (Self::Documented, Media::Encoded) => Err(Refusal::ContentEncodingUnsupported),
+            (Self::Documented, Media::Other) => Err(Refusal::MediaTypeUnsupported),
+            (Self::Documented, Media::Json) | (Self::Glance(_), _) => Ok(()),
         }
+    }
+}
+
+fn media(headers: &HeaderMap) -> Media {
+    if headers.contains_key(CONTENT_ENCODING) {
+        Media::Encoded
+    } else if names_json(headers) {
+        Media::Json
+    } else {
+        Media::Other
     }
 }
 

@@ -51,6 +51,18 @@ pub struct Identity {
     pub access_rules: Arc<[AccessRule]>,
 }
 
+impl Scope {
+    /// Returns the word used in documents.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Project(_) => "project",
+            Self::Domain(_) => "domain",
+            Self::System => "system",
+            Self::Unscoped => "unscoped",
+        }
+    }
+}
+
 impl ProjectId {
     /// Takes over an id that Keystone or Glance gave.
     pub fn new(id: &str) -> Self {

@@ -24,6 +24,28 @@ pub enum RequestedStatus {
     Unknown(Bytes),
 }
 
+/// What the headers of a member update say of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// JSON, or nothing.
+    Json,
+    /// Another type, or two.
+    Other,
+    /// It is compressed.
+    Encoded,
+}
+
+impl Media {
+    /// Returns the word used in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Other => "other",
+            Self::Encoded => "encoded",
+        }
+    }
+}
+
 impl MemberStatus {
     /// All statuses.
     pub const ALL: [Self; 3] = [Self::Pending, Self::Accepted, Self::Rejected];

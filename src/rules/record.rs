@@ -12,9 +12,32 @@ use crate::openstack::identity::Roles;
 use crate::openstack::image::Seen;
 use crate::openstack::member::RequestedStatus;
 use crate::rules::drift::Agreement;
+use crate::rules::setting::Setting;
 
-/// The version of the schema, `docs/decisions.md`.
+/// The version of the schema, `docs/DECISIONS.md`.
 pub const VERSION: u32 = 1;
+
+/// The configuration that decides, as records name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecidedBy {
+    /// Its digest.
+    pub revision: String,
+    /// `documented` or `glance`.
+    pub profile: &'static str,
+    /// `new` or `legacy`, in the profile `glance`.
+    pub policy_defaults: Option<&'static str>,
+    /// Whose token looks at images: `caller` or `service`.
+    pub lookup_as: &'static str,
+}
+
+/// How the rule that said no was set.
+#[derive(Clone, Copy, Debug)]
+pub struct Stance {
+    /// Its setting.
+    pub setting: Option<Setting>,
+    /// Whether the kill switch was on.
+    pub kill_switch: bool,
+}
 
 /// A decision. Unknown fields are errors when it is read: they would be lost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,12 +51,20 @@ pub struct Record {
     pub request_id: String,
     /// A digest of the configuration that decided.
     pub revision: String,
+    /// Which contract it kept: `documented` or `glance`.
+    pub profile: String,
+    /// Which default policies it took Glance to have: `new` or `legacy`; in the profile `glance` only.
+    pub policy_defaults: Option<String>,
     /// `permitted`, `asked`, `refused`, `would_refuse` or `rule_off`.
     pub verdict: String,
     /// The rule that said no.
     pub rule: Option<String>,
     /// What the rule's refusal led to: `enforce`, `observe` or `off`.
     pub mode: Option<String>,
+    /// What the rule was set to, in the configuration's words.
+    pub setting: Option<String>,
+    /// Whether the kill switch was on when the answer was given.
+    pub kill_switch: bool,
     /// What the gate answers by that rule.
     pub would_answer: Option<u16>,
     /// What Glance answered, if it was asked.
@@ -62,6 +93,10 @@ pub struct Inputs {
     pub member: Option<String>,
     /// The status the body asks for; `unknown` for any that is none of the three.
     pub member_status: Option<String>,
+    /// What the headers said of the body: `json`, `other` or `encoded`.
+    pub media: Option<String>,
+    /// What the token is scoped to: `project`, `domain`, `system` or `unscoped`.
+    pub scope: Option<String>,
     /// The caller's project.
     pub project: Option<String>,
     /// The caller.
@@ -70,6 +105,8 @@ pub struct Inputs {
     pub roles: Option<Vec<String>>,
     /// How long ago somebody vouched for the token, in milliseconds.
     pub token_age_ms: Option<u64>,
+    /// Whose token looked at the image: `caller` or `service`; there with `seen` only.
+    pub lookup_as: Option<String>,
     /// What the look-up of the image showed: `image`, `absent` or `impossible`.
     pub seen: Option<String>,
     /// The image's owner, if it has one and it was seen.
@@ -82,29 +119,55 @@ pub struct Inputs {
 
 impl Record {
     /// Writes down what an account tells.
-    pub fn of(account: &Account, status: u16, took: Duration, revision: &str, agreement: Option<Agreement>) -> Self {
+    pub fn of(
+        account: &Account,
+        (status, took): (u16, Duration),
+        by: &DecidedBy,
+        stance: Stance,
+        agreement: Option<Agreement>,
+    ) -> Self {
         let refusal = account.refusal;
         Self {
             version: VERSION,
             time: now(),
             request_id: account.request_id.to_string(),
-            revision: revision.into(),
+            revision: by.revision.clone(),
+            profile: by.profile.into(),
+            policy_defaults: by.policy_defaults.map(Into::into),
             verdict: account.verdict.as_str().into(),
             rule: refusal.map(|refusal| refusal.reason().into()),
             mode: mode(account.verdict).map(Into::into),
+            setting: stance.setting.map(|setting| setting.to_string()),
+            kill_switch: stance.kill_switch,
             would_answer: refusal.map(|refusal| refusal.status().as_u16()),
             upstream_status: account.upstream_status.map(|status| status.as_u16()),
             agree: agreement.map(|agreement| agreement.as_str().into()),
             status,
             cause: account.cause.as_deref().map(Into::into),
-            inputs: Inputs::of(account),
+            inputs: Inputs::of(account, by.lookup_as),
             took_ms: (took.as_secs_f64() * 1e6).round() / 1e3,
         }
+    }
+
+    /// Tells the operator of a disagreement, in words that can be searched for.
+    pub fn tell_disagreement(&self) {
+        tracing::warn!(
+            request_id = self.request_id,
+            rule = self.rule,
+            verdict = self.verdict,
+            would_answer = self.would_answer,
+            upstream.status = self.upstream_status,
+            project.id = self.inputs.project,
+            image.id = self.inputs.image,
+            token.age_ms = self.inputs.token_age_ms,
+            ownership.age_ms = self.inputs.ownership_age_ms,
+            "glance disagrees with the gate"
+        );
     }
 }
 
 impl Inputs {
-    fn of(account: &Account) -> Self {
+    fn of(account: &Account, lookup_as: &str) -> Self {
         let identity = account.identity.as_deref();
         let (seen, image) = match &account.seen {
             None => (None, None),
@@ -120,6 +183,8 @@ impl Inputs {
                 RequestedStatus::Known(status) => status.as_str().into(),
                 RequestedStatus::Unknown(_) => "unknown".into(),
             }),
+            media: account.media.map(|media| media.as_str().into()),
+            scope: identity.map(|identity| identity.scope.as_str().into()),
             project: account.project().map(ToString::to_string),
             user: account.user().map(ToString::to_string),
             roles: identity.and_then(|identity| match &identity.roles {
@@ -127,6 +192,7 @@ impl Inputs {
                 Roles::Unknown => None,
             }),
             token_age_ms: account.token_age.map(millis),
+            lookup_as: seen.map(|_| lookup_as.into()),
             seen: seen.map(Into::into),
             owner: image.and_then(|image| image.owner.as_ref()).map(ToString::to_string),
             visibility: image.map(|image| image.visibility.to_string()),

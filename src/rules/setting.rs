@@ -63,6 +63,26 @@ impl Setting {
     }
 }
 
+impl Setting {
+    /// Decides what becomes of one refused call of the project; whether a rule has earned its enforcement is only asked
+    /// where it counts.
+    pub fn mode(
+        self,
+        project: Option<&ProjectId>,
+        listed: &BTreeSet<ProjectId>,
+        kill_switch: bool,
+        has_earned: impl FnOnce() -> bool,
+    ) -> Mode {
+        match self {
+            Self::Off => Mode::Off,
+            _ if kill_switch => Mode::Observe,
+            Self::Enforce(share) if share.holds(project, listed) => Mode::Enforce,
+            Self::Earn if has_earned() => Mode::Enforce,
+            Self::Enforce(_) | Self::Observe | Self::Earn => Mode::Observe,
+        }
+    }
+}
+
 impl Share {
     /// Tells whether a call of the project is in it.
     pub fn holds(self, project: Option<&ProjectId>, listed: &BTreeSet<ProjectId>) -> bool {
