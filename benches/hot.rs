@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::io;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -174,7 +173,7 @@ fn refusal(bencher: Bencher, accept: &'static str) {
 /// One line as `serve` writes it, but to nowhere.
 #[divan::bench]
 fn access_log_line(bencher: Bencher) {
-    let (lines, _writing) = Lines::start(io::sink()).expect("a thread");
+    let (lines, _writing) = Lines::start("bench", 16 * 1024 * 1024, |_, _| ()).expect("a thread");
     let lines = tracing_subscriber::registry().with(JsonLines::new(lines));
     let account = account();
     let outcome = Outcome { status: StatusCode::OK, bytes: 250, whole: true, took: Duration::from_micros(321) };

@@ -29,6 +29,7 @@ use crate::app::listeners::Listeners;
 use crate::app::reload::Reloader;
 use crate::app::reload::Source;
 use crate::config::Config;
+use crate::rules::Rules;
 use crate::server;
 use crate::server::Counts;
 use crate::server::inherited::Inherited;
@@ -41,6 +42,7 @@ pub struct App {
     /// Where operators connect to.
     pub admin_address: SocketAddr,
     reloader: Reloader,
+    rules: Rules,
     replaced: CancellationToken,
     stop: CancellationToken,
     exports: Exports,
@@ -69,6 +71,7 @@ impl App {
         let address = address_of(&listeners.main)?;
         let admin_address = address_of(&listeners.admin)?;
         let offer = listeners.offer(config)?;
+        let rules = built.rules.clone();
         let current = Arc::new(Current::new(Generation::first(config.clone(), built)));
         let reloader = Reloader::new(current.clone(), source);
         let (stop, replaced) = (CancellationToken::new(), CancellationToken::new());
@@ -94,7 +97,7 @@ impl App {
             // it is gone already, or it goes on: then both serve, and nobody is lost
             tracing::warn!(%error, "the process before did not say that it stops");
         }
-        Ok(Self { address, admin_address, reloader, replaced, stop, exports, workers: threads, control })
+        Ok(Self { address, admin_address, reloader, rules, replaced, stop, exports, workers: threads, control })
     }
 
     /// Returns who replaces the configuration.
@@ -117,7 +120,10 @@ impl App {
         // there will be no more spans
         self.exports.ending.cancel();
         let ended = ended.into_iter().chain([self.control.join()]);
-        ended.map(|cut| cut.map_err(|_| io::Error::other("a worker thread panicked"))).sum()
+        let cut = ended.map(|cut| cut.map_err(|_| io::Error::other("a worker thread panicked"))).sum();
+        // no request will end after this
+        self.rules.finish();
+        cut
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod admin_section;
 pub mod balance_section;
+pub mod decisions_section;
 pub mod keystone_section;
 pub mod load;
 pub mod mistake;

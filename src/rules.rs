@@ -2,6 +2,7 @@
 //! what Glance said to the verdicts of those that observe.
 
 pub mod config;
+pub mod decision_log;
 pub mod drift;
 pub mod earned;
 pub mod kill_switch;
@@ -25,6 +26,7 @@ use crate::call::Verdict;
 use crate::openstack::identity::ProjectId;
 use crate::refusal::Refusal;
 use crate::rules::config::Config;
+use crate::rules::decision_log::DecisionLog;
 use crate::rules::drift::Agreement;
 use crate::rules::drift::Ring;
 use crate::rules::earned::Change;
@@ -63,6 +65,7 @@ struct Learned {
     decisions: Ring,
     disagreements: Ring,
     permitted: AtomicU64,
+    log: DecisionLog,
     /// The counters that nearly every request needs: permitted, and asked, where Glance said yes.
     agreed: Counter,
     granted: Counter,
@@ -106,6 +109,7 @@ impl Rules {
             decisions: Ring::new(config.kept),
             disagreements: Ring::new(config.kept),
             permitted: AtomicU64::new(0),
+            log: DecisionLog::new(metrics),
             agreed: counter("permitted", "yes"),
             granted: counter("asked", "unknown"),
         };
@@ -124,6 +128,7 @@ impl Rules {
 
     /// Puts the settings that act on all requests to use; done once, when this becomes the configuration in use.
     pub fn take_effect(&self) {
+        self.shared.learned.log.follow(&self.shared.config.log);
         self.shared.learned.switch.hold(Hand::Config, self.shared.config.kill_switch);
         self.shared.learned.switch.look(&self.shared.config.kill_switch_file);
         self.show();
@@ -170,23 +175,25 @@ impl Rules {
         if let (Some(agreement), Some(glance)) = (agreement, account.upstream_status) {
             self.count(account, glance, agreement);
         }
-        let let_through = matches!(account.verdict, Verdict::Permitted | Verdict::Asked);
-        if let_through
-            && status.is_success()
-            && !self.shared.learned.permitted.fetch_add(1, Ordering::Relaxed).is_multiple_of(KEPT_OF_PERMITTED)
-        {
+        let is_plain = matches!(account.verdict, Verdict::Permitted | Verdict::Asked) && status.is_success();
+        let number = is_plain.then(|| self.shared.learned.permitted.fetch_add(1, Ordering::Relaxed));
+        let keeps = number.is_none_or(|number| number.is_multiple_of(KEPT_OF_PERMITTED));
+        let writes = self.shared.config.log.wants(number);
+        if !keeps && !writes {
             return;
         }
-        let stance = Stance {
-            setting: account.refusal.filter(|refusal| refusal.is_rule()).map(|rule| self.shared.config.setting(rule)),
-            kill_switch: self.shared.learned.switch.is_on(),
-        };
+        let stance = Stance::of(&self.shared.config, account.refusal, self.shared.learned.switch.is_on());
         let record = Record::of(account, (status.as_u16(), took), &self.shared.by, stance, agreement);
+        if writes {
+            self.shared.learned.log.write(&record);
+        }
         if agreement == Some(Agreement::No) {
             record.tell_disagreement();
             self.shared.learned.disagreements.keep(record.clone());
         }
-        self.shared.learned.decisions.keep(record);
+        if keeps {
+            self.shared.learned.decisions.keep(record);
+        }
     }
 
     fn count(&self, account: &Account, glance: StatusCode, agreement: Agreement) {
@@ -252,6 +259,11 @@ impl Rules {
         }
     }
 
+    /// Writes down the last decisions, when there will be no more.
+    pub fn finish(&self) {
+        self.shared.learned.log.finish();
+    }
+
     /// Returns how every rule stands.
     pub fn overview(&self) -> impl Iterator<Item = Overview> {
         Refusal::rules().map(|refusal| {
@@ -271,9 +283,10 @@ impl Rules {
         self.shared.learned.disagreements.latest(count)
     }
 
-    /// Returns what is kept of one request.
+    /// Returns what is kept of one request; disagreements are kept longer than other decisions.
     pub fn find(&self, request_id: &str) -> Vec<Record> {
-        self.shared.learned.decisions.find(request_id)
+        let found = self.shared.learned.decisions.find(request_id);
+        if found.is_empty() { self.shared.learned.disagreements.find(request_id) } else { found }
     }
 
     fn mode_in_general(&self, refusal: Refusal) -> &'static str {

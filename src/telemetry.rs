@@ -8,4 +8,5 @@ pub mod lines;
 pub mod log;
 pub mod metrics;
 pub mod outlets;
+pub mod rotated_file;
 pub mod traces;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use crate::config::decisions_section;
 use crate::config::reader::Book;
 use crate::config::settings::quoted;
 use crate::config::value::Raw;
@@ -29,6 +30,7 @@ enum Own {
 pub fn read(book: &mut Book<'_>) -> Config {
     let default = Config::default();
     let setting = book.section("").get("enforcement", default.default);
+    let log = decisions_section::read(&mut book.section("decisions"));
     let mut section = book.section("rules");
     let mut settings = BTreeMap::new();
     for refusal in Refusal::rules() {
@@ -51,6 +53,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
         probe_percent: section.get("probe_percent", u64::from(default.probe_percent)).try_into().unwrap_or(u8::MAX),
         state_file: section.get("state_file", default.state_file),
         kept: section.get("kept", default.kept),
+        log,
     };
     if config.probe_percent > 100 {
         section.mistake("probe_percent", "more than all", "0 to 100");

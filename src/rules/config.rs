@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::openstack::identity::ProjectId;
 use crate::refusal::Refusal;
+use crate::rules::decision_log;
 use crate::rules::earned::EnforceAfter;
 use crate::rules::setting::Setting;
 use crate::rules::setting::Share;
@@ -31,6 +32,8 @@ pub struct Config {
     pub state_file: PathBuf,
     /// How many decisions, and how many disagreements, are kept to look at.
     pub kept: usize,
+    /// `[decisions]`: which decisions are written down.
+    pub log: decision_log::Config,
 }
 
 impl Default for Config {
@@ -45,6 +48,7 @@ impl Default for Config {
             probe_percent: 1,
             state_file: PathBuf::new(),
             kept: 500,
+            log: decision_log::Config::default(),
         }
     }
 }

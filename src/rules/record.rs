@@ -11,6 +11,8 @@ use crate::call::Verdict;
 use crate::openstack::identity::Roles;
 use crate::openstack::image::Seen;
 use crate::openstack::member::RequestedStatus;
+use crate::refusal::Refusal;
+use crate::rules::config::Config;
 use crate::rules::drift::Agreement;
 use crate::rules::setting::Setting;
 
@@ -115,6 +117,14 @@ pub struct Inputs {
     pub visibility: Option<String>,
     /// How long ago Glance told that, in milliseconds.
     pub ownership_age_ms: Option<u64>,
+}
+
+impl Stance {
+    /// Looks up how the rule is set, if the refusal is one.
+    pub fn of(config: &Config, refusal: Option<Refusal>, kill_switch: bool) -> Self {
+        let rule = refusal.filter(|refusal| refusal.is_rule());
+        Self { setting: rule.map(|rule| config.setting(rule)), kill_switch }
+    }
 }
 
 impl Record {

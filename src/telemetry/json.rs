@@ -42,7 +42,7 @@ impl<S: Subscriber> Layer<S> for JsonLines {
             let Ok(mut line) = line.try_borrow_mut() else { return };
             line.clear();
             write_event(&mut line, event);
-            self.lines.push(&line);
+            self.lines.log(&line);
         });
     }
 }

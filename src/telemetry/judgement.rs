@@ -6,6 +6,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::telemetry::metrics::OutcomeLabel;
+
 /// What is counted of rules; cloning shares it.
 #[derive(Clone, Debug, Default)]
 pub struct Judgement {
@@ -17,6 +19,8 @@ pub struct Judgement {
     pub rule_changes: Family<RuleChangeLabels, Counter>,
     /// One while the kill switch is on.
     pub kill_switch: Gauge,
+    /// Lines of the decision log: `written`, `dropped` because too many waited, or `failed` to be written.
+    pub decision_lines: Family<OutcomeLabel, Counter>,
 }
 
 /// Labels of `drift_total`.
@@ -68,6 +72,7 @@ impl Judgement {
         registry.register("drift", "Verdicts by what Glance answered to the call", self.drift.clone());
         registry.register("rule_mode", "What each rule does with a refusal", self.rule_mode.clone());
         registry.register("rule_changes", "Enforcement that was earned and lost", self.rule_changes.clone());
+        registry.register("decision_lines", "Lines of the decision log by outcome", self.decision_lines.clone());
         registry.register("kill_switch", "Whether all rules only observe", self.kill_switch.clone());
     }
 }

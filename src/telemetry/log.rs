@@ -1,6 +1,7 @@
 //! Log lines: one JSON object or one readable line an event, written off the request's way.
 
 use std::io;
+use std::io::Write;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering;
 
@@ -50,7 +51,7 @@ impl Default for Config {
 /// # Errors
 /// Fails if logging was started before in this process.
 pub fn start(config: &Config) -> io::Result<Writing> {
-    let (lines, writing) = Lines::start(io::stdout())?;
+    let (lines, writing) = Lines::start("log", MAX_PENDING, to_stdout)?;
     set_level(config.level);
     let registry = registry().with(Threshold);
     let started = match config.format {
@@ -62,6 +63,19 @@ pub fn start(config: &Config) -> io::Result<Writing> {
     };
     started.map_err(io::Error::other)?;
     Ok(writing)
+}
+
+/// How many bytes of log lines may wait to be written; more lines are lost, and counted, rather than let a request wait.
+const MAX_PENDING: usize = 16 * 1024 * 1024;
+
+fn to_stdout(lines: &[u8], lost: u64) {
+    let mut out = io::stdout();
+    // who reads the log may have gone; the gate goes on
+    let _ = out.write_all(lines);
+    if lost > 0 {
+        let _ = writeln!(out, r#"{{"level":"WARN","message":"log lines were lost","lost":{lost}}}"#);
+    }
+    let _ = out.flush();
 }
 
 /// Writes events of this level and above from now on, in the whole process.

@@ -41,6 +41,7 @@
 //! | `observe` | refusals that are only told |
 //! | `rules` | what single rules are set to, what they earn, and the kill switch |
 //! | `page` | the operators' page: who gets it, what it tells, its live feed |
+//! | `decisions` | the decision log |
 //! | `health`, `drain` | what operators and load balancers see; the end |
 //! | `reload`, `reload_memory`, `reload_command` | another configuration while the gate runs: what changes, what is kept, how it is told |
 //! | `restart` | another process takes over |
@@ -69,6 +70,7 @@ mod collector;
 mod command;
 mod credentials;
 mod dashboards;
+mod decisions;
 mod decisions_documented;
 mod decisions_glance;
 mod drain;

@@ -17,10 +17,10 @@ use glance_gate::demo::keystone::Keystone;
 use glance_gate::demo::keystone::SERVICE_PASSWORD;
 use glance_gate::demo::keystone::TokenSpec;
 
-const PASSWORD: (&str, &str) = ("GLANCE_GATE_KEYSTONE_AUTHTOKEN_PASSWORD", SERVICE_PASSWORD);
+pub const PASSWORD: (&str, &str) = ("GLANCE_GATE_KEYSTONE_AUTHTOKEN_PASSWORD", SERVICE_PASSWORD);
 
 /// Returns a good configuration; `more` stands before its first section.
-fn text(keystone: &Keystone, glance: &Glance, more: &str) -> String {
+pub fn text(keystone: &Keystone, glance: &Glance, more: &str) -> String {
     format!(
         "{more}\n[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n[admin]\nlisten = \"127.0.0.1:0\"\n\
          [upstream]\nservers = [\"{}\"]\n[keystone_authtoken]\nauth_url = \"{}\"\nusername = \"glance-gate\"\n",

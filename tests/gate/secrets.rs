@@ -28,11 +28,13 @@ fn write_config(directory: &Directory, keystone: &Keystone, glance: &Glance, jws
         "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n\
          [log]\nlevel = \"trace\"\nformat = \"json\"\n[upstream]\nservers = [\"{}\"]\n\
          [keystone_authtoken]\nauth_url = \"{}\"\nusername = \"glance-gate\"\npassword_file = \"{}\"\n\
-         jws = \"{jws}\"\njws_public_key_repository = \"{}\"\n",
+         jws = \"{jws}\"\njws_public_key_repository = \"{}\"\n\
+         [decisions]\nfile = \"{}\"\npermitted_percent = 100\n",
         glance.url(),
         keystone.url(),
         password.display(),
         directory.path().display(),
+        directory.path().join("decisions.jsonl").display(),
     );
     directory.write("gate.toml", &text)
 }
@@ -106,11 +108,17 @@ fn no_secret_is_in_the_log_or_the_metrics() {
         {
             assert!(ended.out.contains(told), "no {told} in {}", ended.out);
         }
+        let decisions = std::fs::read_to_string(directory.path().join("decisions.jsonl")).expect("the decision log");
+        for told in ["\"verdict\":\"permitted\"", "\"rule\":\"token_forged\"", "\"member_status\":\"unknown\""] {
+            assert!(decisions.contains(told), "no {told} in {decisions}");
+        }
         let secrets = tokens.iter().map(|token| &token[token.len() - 20..]);
         for secret in secrets.chain([SERVICE_PASSWORD, QUERY, BODY]) {
             assert!(!metrics.contains(secret), "{secret} is in the metrics");
             let line = ended.out.lines().find(|line| line.contains(secret));
             assert_eq!(line, None, "{secret} is in the log");
+            let line = decisions.lines().find(|line| line.contains(secret));
+            assert_eq!(line, None, "{secret} is in the decision log");
         }
     });
 }
