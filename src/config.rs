@@ -16,6 +16,7 @@ pub mod transport_section;
 pub mod value;
 pub mod wire_section;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,12 +30,16 @@ use crate::config::settings::Settings;
 use crate::edge::overload;
 use crate::glance;
 use crate::keystone;
+use crate::member_update::decide::PolicyDefaults;
 use crate::member_update::decide::Profile;
 use crate::member_update::limit;
 use crate::member_update::rate;
 use crate::member_update::validate;
 use crate::oidc;
+use crate::review::anew::Contract;
+use crate::review::plan::Plan;
 use crate::rules;
+use crate::rules::record::DecidedBy;
 use crate::server;
 use crate::server::wire;
 use crate::telemetry::log;
@@ -113,6 +118,28 @@ impl Config {
             let _ = write!(text, "{byte:02x}");
             text
         })
+    }
+}
+
+impl Config {
+    /// Names the configuration in the records of its decisions.
+    pub fn decided_by(&self) -> DecidedBy {
+        DecidedBy {
+            revision: self.revision(),
+            profile: self.profile.as_str(),
+            policy_defaults: self.profile.policy_defaults().map(PolicyDefaults::as_str),
+            lookup_as: self.ownership.lookup_as.as_str(),
+        }
+    }
+
+    /// Returns how this configuration decides, if these rules, by reason, have earned their enforcement.
+    pub fn plan(&self, earned: BTreeSet<&'static str>) -> Plan {
+        Plan {
+            contract: Contract { profile: self.profile, lookup_as: self.ownership.lookup_as },
+            rules: self.rules.clone(),
+            kill_switch: self.rules.kill_switch,
+            earned,
+        }
     }
 }
 

@@ -25,11 +25,11 @@
 //!
 //! | level | modules | may import |
 //! |---|---|---|
-//! | 8 | `main` | anything |
+//! | 8 | `main`, `command` | anything |
 //! | 7 | [`demo`]: the gate between stand-ins, for `demo` and the tests | levels 0–6 |
 //! | 6 | [`app`]: builds everything and runs it | levels 0–5 |
 //! | 5 | [`config`]: gathers every component's `Config`; [`page`]: what operators see | levels 0–4 and each other; `page` no component |
-//! | 4 | [`stack`]: **the request's way, read it first**; [`server`]: connections, knows nothing of `OpenStack` | `stack`: levels 0–3; `server`: level 0 without `openstack` |
+//! | 4 | [`stack`]: **the request's way, read it first**; [`server`]: connections, knows nothing of `OpenStack`; [`review`]: decisions looked at again | `stack`: levels 0–3; `server`: level 0 without `openstack`; `review`: levels 0–3, nothing that a request goes through |
 //! | 3 | [`edge`], [`route`], [`check`], [`member_update`], [`service_token`], [`identify`], [`vouch`] | levels 0–2 and each other; `route` and `member_update` never `upstream` |
 //! | 2 | [`keystone`]: who vouches; [`oidc`]: who else vouches; [`glance`]: who owns; [`upstream`]: the way to the image store; [`rules`]: which refusals are acted on | levels 0–1, never each other |
 //! | 1 | [`refusal`], [`call`], [`cache`], [`client`] | level 0 and each other |
@@ -58,6 +58,7 @@ pub mod openstack;
 pub mod page;
 pub mod peer;
 pub mod refusal;
+pub mod review;
 pub mod route;
 pub mod rules;
 pub mod secret;

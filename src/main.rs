@@ -1,41 +1,37 @@
 //! The command: arguments → configuration → logging → the gate, until it is told to stop or replaced.
 
+mod command;
+
 use std::io;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 use glance_gate::app::App;
 use glance_gate::app::built::Built;
-use glance_gate::client::json::JsonAnswer;
-use glance_gate::client::json::JsonClient;
-use glance_gate::client::json::Limits;
-use glance_gate::config::Config;
 use glance_gate::config::load;
 use glance_gate::demo;
-use glance_gate::server::admin::X_GLANCE_GATE_ORDER;
 use glance_gate::server::inherited;
 use glance_gate::telemetry::log;
-use http::Request;
-use http::StatusCode;
-use http_body_util::Full;
 use mimalloc::MiMalloc;
 use sd_notify::NotifyState;
-use tokio::runtime::Builder;
-use tokio::runtime::Runtime;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio::task::JoinSet;
+
+use crate::command::EXIT_MISTAKES;
+use crate::command::EXIT_UNUSABLE;
+use crate::command::control_runtime;
+use crate::command::environment;
+use crate::command::load_or_tell;
+use crate::command::order::order;
+use crate::command::replay;
 
 /// A request takes some dozens of small pieces of memory and gives them back: what that costs is in docs/PERFORMANCE.md.
 #[global_allocator]
@@ -90,6 +86,9 @@ enum Command {
         #[arg(long, value_name = "ADDRESS")]
         admin: Option<SocketAddr>,
     },
+    /// Decide recorded calls anew under another configuration and tell what would change: exit code 0 if nothing would, 1
+    /// if something would, 2 if the decisions or the configuration can not be used
+    Replay(replay::Arguments),
     /// Run the gate between a Keystone- and a Glance-like neighbour on loopback, and show every answer
     Demo {
         /// End after the tour, with exit code 0 if every answer was the documented one
@@ -109,11 +108,6 @@ enum Position {
     Off,
 }
 
-/// The configuration has mistakes, or the demo's answers were not the documented ones.
-const EXIT_MISTAKES: u8 = 1;
-/// The configuration is well written but can not be used here, or the gate can not run.
-const EXIT_UNUSABLE: u8 = 2;
-
 fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Serve { config } => serve(&config),
@@ -121,6 +115,7 @@ fn main() -> ExitCode {
         Command::Reload { config, admin } => order("/reload", &config, admin),
         Command::KillSwitch { position: Position::On, config, admin } => order("/kill-switch/on", &config, admin),
         Command::KillSwitch { position: Position::Off, config, admin } => order("/kill-switch/off", &config, admin),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Demo { once } => run_demo(once),
         Command::Version => {
             println!("glance-gate {}", env!("CARGO_PKG_VERSION"));
@@ -181,50 +176,6 @@ fn check(path: &Path) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Has the gate that runs do something, and tells what became of it.
-fn order(target: &str, path: &Path, admin: Option<SocketAddr>) -> io::Result<ExitCode> {
-    let address = admin.unwrap_or_else(|| load::admin_listen(path, &environment()));
-    let address = reachable(address);
-    let answer = control_runtime()?.block_on(send_order(address, target));
-    let answer = answer.map_err(|error| io::Error::other(format!("the gate at {address}: {error}")))?;
-    let told = String::from_utf8_lossy(&answer.body);
-    match answer.status {
-        StatusCode::OK => {
-            print!("{told}");
-            Ok(ExitCode::SUCCESS)
-        }
-        StatusCode::UNPROCESSABLE_ENTITY => {
-            eprint!("{told}");
-            Ok(ExitCode::from(EXIT_MISTAKES))
-        }
-        status => Err(io::Error::other(format!("what listens at {address} answers {status}: no gate's admin.listen"))),
-    }
-}
-
-async fn send_order(address: SocketAddr, target: &str) -> io::Result<JsonAnswer> {
-    let limits = Limits {
-        connect_timeout: Duration::from_secs(5),
-        call_timeout: Duration::from_mins(1),
-        answer_bytes: 1024 * 1024,
-        idle_connections: 0,
-    };
-    let request = Request::post(format!("http://{address}{target}"))
-        .header(X_GLANCE_GATE_ORDER, "1")
-        .body(Full::default())
-        .map_err(io::Error::other)?;
-    JsonClient::new(limits, None)?.send(request).await.map_err(io::Error::other)
-}
-
-/// Where a listener on all addresses of this machine can be connected to.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
-}
-
 fn run_demo(once: bool) -> io::Result<ExitCode> {
     let stop = async {
         if let Err(error) = told_to_stop().await {
@@ -233,30 +184,6 @@ fn run_demo(once: bool) -> io::Result<ExitCode> {
     };
     let is_as_documented = control_runtime()?.block_on(demo::run(once, stop))?;
     Ok(if is_as_documented { ExitCode::SUCCESS } else { ExitCode::from(EXIT_MISTAKES) })
-}
-
-/// Loads the configuration, or tells all mistakes.
-fn load_or_tell(path: &Path) -> Option<Config> {
-    match load::load(path, &environment()) {
-        Ok(config) => Some(config),
-        Err(mistakes) => {
-            for mistake in &mistakes {
-                eprintln!("{mistake}");
-            }
-            eprintln!("glance-gate: {} mistake(s) in the configuration", mistakes.len());
-            None
-        }
-    }
-}
-
-fn environment() -> Vec<(String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
-}
-
-fn control_runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -208,6 +208,11 @@ impl Refusal {
         )
     }
 
+    /// Returns the refusal of this reason.
+    pub fn parse(reason: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|refusal| refusal.reason() == reason)
+    }
+
     /// Returns all rules.
     pub fn rules() -> impl Iterator<Item = Self> {
         Self::ALL.iter().copied().filter(|refusal| refusal.is_rule())

@@ -30,13 +30,11 @@ use crate::keystone::TokenVerifier;
 use crate::keystone::config::JwsMode;
 use crate::keystone::keys::KeyRing;
 use crate::keystone::online::Keystone;
-use crate::member_update::decide::PolicyDefaults;
 use crate::member_update::limit::LimitLayer;
 use crate::member_update::rate::Rates;
 use crate::oidc::Issuers;
 use crate::oidc::access_tokens::AccessTokens;
 use crate::rules::Rules;
-use crate::rules::record::DecidedBy;
 use crate::server::wire::Wire;
 use crate::service_token::ServiceTokens;
 use crate::stack;
@@ -93,7 +91,7 @@ impl Built {
             ownerships: Ownerships::new(&config.ownership, &metrics),
             member_limit: LimitLayer::new(config.member_limit.clone()),
             rates: Rates::new(config.rates.clone()),
-            rules: Rules::new(config.rules.clone(), decided_by(config), &metrics),
+            rules: Rules::new(config.rules.clone(), config.decided_by(), &metrics),
             overload: OverloadLayer::new(config.overload.clone()),
             clients: Arc::new(Inflight::new()),
             wire: Wire::new(&config.server.wire, &config.server.trusted_proxies, &metrics)?,
@@ -156,7 +154,7 @@ impl Built {
             ownerships,
             member_limit: self.member_limit.renewed(config.member_limit.clone()),
             rates: self.rates.renewed(config.rates.clone()),
-            rules: self.rules.renewed(config.rules.clone(), decided_by(config)),
+            rules: self.rules.renewed(config.rules.clone(), config.decided_by()),
             overload: self.overload.renewed(config.overload.clone()),
             clients: self.clients.clone(),
             wire,
@@ -222,16 +220,6 @@ impl Built {
             traces: TraceLayer::new(self.tracing.traces.clone(), &config.server.mount),
             metrics: self.metrics.clone(),
         })
-    }
-}
-
-/// Names the configuration in the records of its decisions.
-fn decided_by(config: &Config) -> DecidedBy {
-    DecidedBy {
-        revision: config.revision(),
-        profile: config.profile.as_str(),
-        policy_defaults: config.profile.policy_defaults().map(PolicyDefaults::as_str),
-        lookup_as: config.ownership.lookup_as.as_str(),
     }
 }
 

@@ -41,7 +41,7 @@
 //! | `observe` | refusals that are only told |
 //! | `rules` | what single rules are set to, what they earn, and the kill switch |
 //! | `page` | the operators' page: who gets it, what it tells, its live feed |
-//! | `decisions` | the decision log |
+//! | `decisions`, `replay_command` | the decision log, and what another configuration would change of it |
 //! | `health`, `drain` | what operators and load balancers see; the end |
 //! | `reload`, `reload_memory`, `reload_command` | another configuration while the gate runs: what changes, what is kept, how it is told |
 //! | `restart` | another process takes over |
@@ -120,6 +120,7 @@ mod regressions;
 mod reload;
 mod reload_command;
 mod reload_memory;
+mod replay_command;
 mod request_ids;
 mod restart;
 mod rules;

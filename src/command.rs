@@ -1,0 +1,70 @@
+//! What the commands share: the configuration, the environment, the exit codes.
+
+pub mod order;
+pub mod replay;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+
+use glance_gate::config::Config;
+use glance_gate::config::load;
+use glance_gate::config::mistake::Mistake;
+use glance_gate::rules::state;
+use tokio::runtime::Builder;
+use tokio::runtime::Runtime;
+
+/// The configuration has mistakes, or the demo's answers were not the documented ones.
+pub const EXIT_MISTAKES: u8 = 1;
+/// The configuration is well written but can not be used here, or the gate can not run.
+pub const EXIT_UNUSABLE: u8 = 2;
+
+/// Loads the configuration, or tells all mistakes.
+pub fn load_or_tell(path: &Path) -> Option<Config> {
+    told(load::load(path, &environment()))
+}
+
+/// Loads a configuration to look at what it decides, or tells all mistakes.
+pub fn load_decisions_or_tell(path: &Path) -> Option<Config> {
+    told(load::load_without_secrets(path, &environment()))
+}
+
+fn told(loaded: Result<Config, Vec<Mistake>>) -> Option<Config> {
+    loaded
+        .inspect_err(|mistakes| {
+            for mistake in mistakes {
+                eprintln!("{mistake}");
+            }
+            eprintln!("glance-gate: {} mistake(s) in the configuration", mistakes.len());
+        })
+        .ok()
+}
+
+/// Returns the variables of the environment that are text.
+pub fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Makes the runtime of a command.
+///
+/// # Errors
+/// Fails if the system has no room for it.
+pub fn control_runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+/// Reads which rules have earned their enforcement, if the configuration says where that is written down.
+///
+/// # Errors
+/// Fails if it is written down and can not be read.
+pub fn earned(config: &Config) -> io::Result<BTreeSet<&'static str>> {
+    let file = &config.rules.state_file;
+    if file.as_os_str().is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let standings = state::read(file).map_err(|error| io::Error::other(format!("{}: {error}", file.display())))?;
+    let earned = standings.into_iter().filter(|(_, standing)| standing.is_enforced);
+    Ok(earned.map(|(refusal, _)| refusal.reason()).collect())
+}

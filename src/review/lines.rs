@@ -1,0 +1,107 @@
+//! Reads a file of decisions line by line, in bounded memory whatever the file holds.
+
+use std::fs::File;
+use std::io;
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Read;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::rules::record::Record;
+use crate::rules::record::VERSION;
+
+/// Far longer than any line of the gate.
+const MAX_LINE: usize = 1024 * 1024;
+
+/// Reads all lines; hands each on with its number, as a decision or with what is wrong with it. Empty lines are nothing.
+///
+/// # Errors
+/// Fails if the file can not be read.
+pub fn read(mut file: impl BufRead, mut each: impl FnMut(u64, Result<Record, String>)) -> io::Result<()> {
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let read = file.by_ref().take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
+        if read == 0 {
+            break;
+        }
+        if read == MAX_LINE && line.last() != Some(&b'\n') {
+            skip_line(&mut file)?;
+            each(number, Err("it is longer than 1 MiB, which no decision is".into()));
+            continue;
+        }
+        let text = line.trim_ascii();
+        if !text.is_empty() {
+            each(number, parse(text));
+        }
+    }
+    Ok(())
+}
+
+/// Reads all lines of a file, or of standard input if its name is `-`.
+///
+/// # Errors
+/// Fails if the file can not be read, and names it.
+pub fn read_file(path: &Path, each: impl FnMut(u64, Result<Record, String>)) -> io::Result<()> {
+    let read = if path.as_os_str() == "-" {
+        read(io::stdin().lock(), each)
+    } else {
+        File::open(path).and_then(|file| read(BufReader::new(file), each))
+    };
+    read.map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
+}
+
+/// Reads one decision.
+///
+/// # Errors
+/// Tells what is wrong with it.
+pub fn parse(line: &[u8]) -> Result<Record, String> {
+    let value: serde_json::Value = serde_json::from_slice(line).map_err(|error| format!("it is no JSON: {error}"))?;
+    match value.get("version").and_then(serde_json::Value::as_u64) {
+        Some(version) if version == u64::from(VERSION) => {
+            Record::deserialize(value).map_err(|error| format!("it is no decision: {error}"))
+        }
+        Some(version) => Err(format!("its version is {version}, and this gate reads version {VERSION}")),
+        None => Err("it is no decision: it has no version".into()),
+    }
+}
+
+fn skip_line(file: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let buffer = file.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let (taken, is_over) = match memchr::memchr(b'\n', buffer) {
+            Some(end) => (end + 1, true),
+            None => (buffer.len(), false),
+        };
+        file.consume(taken);
+        if is_over {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MAX_LINE;
+    use super::read;
+
+    #[test]
+    fn bad_lines_are_told_by_number_and_do_not_end_the_reading() {
+        let long = "x".repeat(3 * MAX_LINE);
+        let text = format!("no json\n\n{{\"version\":2}}\n{long}\n{{}}\n{{\"version\":1}}\n[");
+        let mut told = Vec::new();
+        read(text.as_bytes(), |number, line| told.push((number, line.expect_err("none is good")))).expect("bytes");
+        let numbers: Vec<u64> = told.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [1, 3, 4, 5, 6, 7]);
+        for ((_, why), part) in
+            told.iter().zip(["no JSON", "version is 2", "longer than", "no version", "missing field", "no JSON"])
+        {
+            assert!(why.contains(part), "{why}");
+        }
+    }
+}
