@@ -3,6 +3,7 @@
 pub mod basis;
 pub mod built;
 pub mod control;
+pub mod explain;
 pub mod exports;
 pub mod generation;
 pub mod listeners;

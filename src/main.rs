@@ -29,6 +29,7 @@ use crate::command::EXIT_MISTAKES;
 use crate::command::EXIT_UNUSABLE;
 use crate::command::control_runtime;
 use crate::command::environment;
+use crate::command::explain;
 use crate::command::load_or_tell;
 use crate::command::order::order;
 use crate::command::replay;
@@ -89,6 +90,9 @@ enum Command {
     /// Decide recorded calls anew under another configuration and tell what would change: exit code 0 if nothing would, 1
     /// if something would, 2 if the decisions or the configuration can not be used
     Replay(replay::Arguments),
+    /// Tell step by step why a request was answered as it was, or what would become of a call: exit code 0 if it is
+    /// explained, 1 if nothing is known of it, 2 if the gate can not be reached or the arguments can not be used
+    Explain(Box<explain::Arguments>),
     /// Run the gate between a Keystone- and a Glance-like neighbour on loopback, and show every answer
     Demo {
         /// End after the tour, with exit code 0 if every answer was the documented one
@@ -116,6 +120,7 @@ fn main() -> ExitCode {
         Command::KillSwitch { position: Position::On, config, admin } => order("/kill-switch/on", &config, admin),
         Command::KillSwitch { position: Position::Off, config, admin } => order("/kill-switch/off", &config, admin),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Demo { once } => run_demo(once),
         Command::Version => {
             println!("glance-gate {}", env!("CARGO_PKG_VERSION"));

@@ -24,6 +24,7 @@ use crate::edge::healthcheck::Healthcheck;
 use crate::edge::overload::OverloadLayer;
 use crate::edge::respond::RespondLayer;
 use crate::edge::trace::TraceLayer;
+use crate::glance::OwnershipLookup;
 use crate::glance::Ownerships;
 use crate::keystone::SignedTokens;
 use crate::keystone::TokenVerifier;
@@ -177,6 +178,12 @@ impl Built {
     /// Returns about how many owners are remembered.
     pub async fn remembered_owners(&self) -> u64 {
         self.ownerships.remembered().await
+    }
+
+    /// Returns who looks owners up for operators, over connections of its own.
+    pub fn lookup(&self, config: &Config) -> OwnershipLookup<Forward> {
+        let forward = Forward::new(self.balance.clone(), Pool::new(config.upstream.connections.clone()));
+        OwnershipLookup::new(config.ownership.clone(), self.ownerships.clone(), forward)
     }
 
     /// Returns how many workers there are.

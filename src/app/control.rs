@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::explain::Explainer;
 use crate::app::exports::Exports;
 use crate::app::generation::Current;
 use crate::app::generation::Generation;
@@ -121,7 +122,14 @@ fn admin(current: Arc<Current>, reloader: Reloader, stop: CancellationToken) -> 
         rules.switch(on);
         kill_switch_line(&rules)
     };
+    let explainer = Explainer::new(current.clone());
+    let explain = move |question| {
+        let explainer = explainer.clone();
+        async move { explainer.answer(question).await }
+    };
+    let named = current.clone();
     Admin::new(probes, note, move || current.load().built.metrics.encode(), reload, switch)
+        .explaining(move || named.load().config.admin_names.clone(), explain)
 }
 
 /// Tells how the rules stand: the kill switch, and each kind of setting with the rules that have it.

@@ -187,25 +187,41 @@ where
         if self.rates.admits_ownership_question(asked.peer) { Ok(()) } else { Err(LookupError::TooManyQuestions) }
     }
 
-    /// Looks with the gate's own token, with a new one if Glance has dropped the old.
     async fn look_as_service(&self, asked: &Asked) -> Result<Known, LookupError> {
-        let own = || async {
-            self.may_ask(asked)?;
-            let token = self.verifier.own_admin_token().await;
-            let token = token.map_err(|error| LookupError::Unavailable(error.to_string()))?;
-            let mut headers = HeaderMap::new();
-            headers.insert(X_AUTH_TOKEN, token.expose().clone());
-            Ok(Secret::new(headers))
-        };
-        match self.lookup.find(Viewer::Service, asked, own).await {
-            Err(LookupError::TokenRefused) => {
-                if let Ok(token) = self.verifier.own_admin_token().await {
-                    self.verifier.forget_own_token(&token).await;
-                }
-                self.lookup.find(Viewer::Service, asked, own).await
+        look_as_service(&self.lookup, &self.verifier, asked, || self.may_ask(asked)).await
+    }
+}
+
+/// Looks with the gate's own token, with a new one if Glance has dropped the old.
+///
+/// # Errors
+/// Tells why the owner is not known.
+pub async fn look_as_service<S>(
+    lookup: &OwnershipLookup<S>,
+    verifier: &TokenVerifier,
+    asked: &Asked,
+    may_ask: impl Fn() -> Result<(), LookupError>,
+) -> Result<Known, LookupError>
+where
+    S: Service<Call, Response = Answer, Error = Box<Refused>> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    let own = || async {
+        may_ask()?;
+        let token = verifier.own_admin_token().await;
+        let token = token.map_err(|error| LookupError::Unavailable(error.to_string()))?;
+        let mut headers = HeaderMap::new();
+        headers.insert(X_AUTH_TOKEN, token.expose().clone());
+        Ok(Secret::new(headers))
+    };
+    match lookup.find(Viewer::Service, asked, own).await {
+        Err(LookupError::TokenRefused) => {
+            if let Ok(token) = verifier.own_admin_token().await {
+                verifier.forget_own_token(&token).await;
             }
-            found => found,
+            lookup.find(Viewer::Service, asked, own).await
         }
+        found => found,
     }
 }
 

@@ -52,6 +52,12 @@ impl Stage {
             Refusal::UpstreamBusy | Refusal::LoadShed if cause == "the owner of the image was not asked about" => {
                 Self::Ownership
             }
+            _ => Self::by_reason(refusal),
+        }
+    }
+
+    fn by_reason(refusal: Refusal) -> Self {
+        match refusal {
             Refusal::TokenMissing
             | Refusal::TokenAmbiguous
             | Refusal::TokenMalformed

@@ -29,10 +29,29 @@ pub struct Admin {
     reload: Arc<dyn Fn() -> Reloading + Send + Sync>,
     switch: Arc<dyn Fn(bool) -> String + Send + Sync>,
     page: Arc<dyn Fn(Parts) -> Paging + Send + Sync>,
+    explain: Option<Arc<Explain>>,
 }
 
 /// An answer for browsers on its way; nothing if the path is none of the page's.
 type Paging = Pin<Box<dyn Future<Output = Option<Response<Body>>> + Send>>;
+
+/// Who explains, and by which names browsers may ask.
+struct Explain {
+    names: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    answer: Box<dyn Fn(Question) -> Explaining + Send + Sync>,
+}
+
+/// What is to be explained.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The query of the request.
+    pub query: String,
+    /// Whether it was sent on purpose from this machine, so that a neighbour may be asked for its sake.
+    pub is_order: bool,
+}
+
+/// An explanation that is being looked for: a status, a media type and a text.
+type Explaining = Pin<Box<dyn Future<Output = (StatusCode, &'static str, String)> + Send>>;
 
 /// A reload under way: what was done, or why nothing was.
 type Reloading = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
@@ -89,6 +108,7 @@ impl Admin {
             reload,
             switch: Arc::new(switch),
             page: Arc::new(|_| -> Paging { Box::pin(async { None }) }),
+            explain: None,
         }
     }
 
@@ -99,6 +119,20 @@ impl Admin {
         F: Future<Output = Option<Response<Body>>> + Send + 'static,
     {
         Self { page: Arc::new(move |request| -> Paging { Box::pin(page(request)) }), ..self }
+    }
+
+    /// Answers `GET /explain` by this, to whom asks by an address, as `localhost` or by one of the names.
+    #[must_use]
+    pub fn explaining<F>(
+        self,
+        names: impl Fn() -> Vec<String> + Send + Sync + 'static,
+        explain: impl Fn(Question) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = (StatusCode, &'static str, String)> + Send + 'static,
+    {
+        let answer = Box::new(move |question| -> Explaining { Box::pin(explain(question)) });
+        Self { explain: Some(Arc::new(Explain { names: Box::new(names), answer })), ..self }
     }
 
     /// Answers one request.
@@ -121,6 +155,10 @@ impl Admin {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into()));
         }
+        if let ("/explain", Some(explain)) = (request.uri().path(), &self.explain) {
+            let (explain, (head, _)) = (explain.clone(), request.into_parts());
+            return Ok(answer_question(&*explain, peer, &head).await);
+        }
         let is_verbose = request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "verbose"));
         Ok(match request.uri().path() {
             "/livez" => text(StatusCode::OK, "ok\n".into()),
@@ -133,8 +171,8 @@ impl Admin {
             }
             _ => {
                 let (head, _) = request.into_parts();
-                let known = "try / in a browser, /status.json, /livez, /readyz, /readyz?verbose, /metrics, or POST /reload \
-                             or /kill-switch/on or /off\n";
+                let known = "try / in a browser, /status.json, /explain?request_id=, /livez, /readyz, /readyz?verbose, \
+                             /metrics, or POST /reload or /kill-switch/on or /off\n";
                 (self.page)(head).await.unwrap_or_else(|| text(StatusCode::NOT_FOUND, known.into()))
             }
         })
@@ -177,6 +215,19 @@ impl Admin {
             if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
         text(status, format!("{out}{word}\n"))
     }
+}
+
+/// Answers what names projects and users: never to a page whose name was made to lead here.
+async fn answer_question(explain: &Explain, peer: IpAddr, request: &Parts) -> Response<Body> {
+    if !is_addressed(request, &(explain.names)()) {
+        return text(StatusCode::FORBIDDEN, "only by an address, as localhost, or by one of admin.names\n".into());
+    }
+    let is_order = peer.is_loopback() && request.headers.contains_key(X_GLANCE_GATE_ORDER);
+    let query = request.uri.query().unwrap_or_default().into();
+    let (status, kind, told) = (explain.answer)(Question { query, is_order }).await;
+    let mut response = text(status, told);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
 }
 
 /// Tells whether the `Host` is an address or a name that is known: any other name could be a stranger's, made to lead

@@ -42,6 +42,7 @@
 //! | `rules` | what single rules are set to, what they earn, and the kill switch |
 //! | `page` | the operators' page: who gets it, what it tells, its live feed |
 //! | `decisions`, `replay_command` | the decision log, and what another configuration would change of it |
+//! | `explain` | why a request was answered as it was |
 //! | `health`, `drain` | what operators and load balancers see; the end |
 //! | `reload`, `reload_memory`, `reload_command` | another configuration while the gate runs: what changes, what is kept, how it is told |
 //! | `restart` | another process takes over |
@@ -74,6 +75,7 @@ mod decisions;
 mod decisions_documented;
 mod decisions_glance;
 mod drain;
+mod explain;
 mod forwarded;
 mod glance_faults;
 mod harness;
