@@ -31,6 +31,7 @@ use crate::member_update::decide::Profile;
 use crate::member_update::decide::Question;
 use crate::member_update::decide::decide;
 use crate::member_update::decide::decide_by_identity;
+use crate::member_update::decide::decide_unseen;
 use crate::member_update::rate::Rates;
 use crate::member_update::validate::Validated;
 use crate::openstack::identity::ProjectId;
@@ -98,6 +99,10 @@ where
                 update.call.account.ownership_age = Some(known.since.elapsed());
                 Seen::Image(known.ownership)
             });
+            if check.may_not_look(&update, &looked) {
+                let decision = decide_unseen(check.profile, update.proof.status());
+                return conclude(update, decision, None);
+            }
             match check.seen(looked) {
                 Ok(seen) => {
                     let decision = check.decide(&update, &project, &seen);
@@ -150,6 +155,13 @@ where
             (LookupAs::Caller, Roles::Known(roles)) => Viewer::Roles(project.clone(), roles.clone()),
             (LookupAs::Caller, Roles::Unknown) => Viewer::Token(caller.credential().token().digest()),
         }
+    }
+
+    /// Tells whether the caller's credential is good for this call, as was seen before, but not for looking at the image.
+    fn may_not_look(&self, update: &MemberUpdate<Validated>, looked: &Result<Seen, LookupError>) -> bool {
+        matches!(looked, Err(LookupError::TokenRefused))
+            && self.lookup.lookup_as() == LookupAs::Caller
+            && !update.proof.authenticated().identity().access_rules.is_empty()
     }
 
     /// The seam where "could not find out" becomes "no".

@@ -93,11 +93,16 @@ pub fn decide_by_identity(profile: Profile, identity: &Identity, status: &Reques
     if identity.project().is_some() && !identity.roles.has("admin") {
         return None;
     }
-    Some(match profile {
+    Some(decide_unseen(profile, status))
+}
+
+/// Decides a call on an image that the gate can not see.
+pub fn decide_unseen(profile: Profile, status: &RequestedStatus) -> Decision {
+    match profile {
         Profile::Documented => last(status, Decision::Ask),
         // Glance looks at the status last, and so must be asked first
         Profile::Glance(_) => Decision::Ask,
-    })
+    }
 }
 
 /// Decides a call of a project-scoped caller without the admin role.

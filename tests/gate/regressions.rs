@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use glance_gate::demo::fault::Fault;
+use glance_gate::demo::keystone::AccessRule;
+use glance_gate::demo::keystone::TokenSpec;
 
 use crate::client::Call;
 use crate::client::Connection;
@@ -15,6 +17,8 @@ use crate::harness::neighbours;
 use crate::harness::run;
 use crate::process::Process;
 use crate::scene::ACCEPT;
+use crate::scene::MEMBER;
+use crate::scene::OWNER;
 use crate::scene::Scene;
 
 /// hyper's `Uri` drops what follows a `#`; other servers take it for a part of the path.
@@ -143,5 +147,30 @@ fn a_client_behind_a_proxy_cannot_choose_its_address_by_a_line_of_its_own() {
             let chain = format!("198.51.100.{calls}, 192.0.2.1, 127.0.0.1");
             assert_eq!(seen.header_values("x-forwarded-for"), [chain]);
         }
+    });
+}
+
+/// The owner is looked up with the caller's token, which such a credential may not be used for: it was taken for a token
+/// that has ended, unless somebody else of the project had looked before.
+#[test]
+fn a_credential_for_member_updates_alone_is_asked_about() {
+    run(async {
+        let gate = Gate::start(|_| {}).await;
+        let scene = Scene::new(&gate);
+        let restricted = |project| {
+            let rules = vec![AccessRule::image("PUT", "/v2/images/*/members/*")];
+            gate.keystone.issue(TokenSpec::member(project).application_credential(rules))
+        };
+        let member = restricted(MEMBER);
+        assert_eq!(scene.accept(&gate).token(&member).send().await.status, 200, "by Glance");
+        let asked = "glance_gate_requests_total{branch=\"member_update\",verdict=\"asked\",code=";
+        gate.wait_for_metric(&format!("{asked}\"200\"}}"), 1).await;
+        assert_eq!(scene.accept(&gate).token(&restricted(OWNER)).send().await.status, 403, "by Glance");
+        gate.wait_for_metric(&format!("{asked}\"403\"}}"), 1).await;
+        let odd = gate.call("PUT", &scene.target).token(&member).json(r#"{"status": "odd"}"#).send().await;
+        gate.expect_refusal(&odd, "status_unknown").await;
+        gate.keystone.revoke(&member);
+        assert_eq!(scene.accept(&gate).token(&member).send().await.status, 401, "by Glance");
+        gate.wait_for_metric(&format!("{asked}\"401\"}}"), 1).await;
     });
 }
