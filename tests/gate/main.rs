@@ -43,6 +43,7 @@
 //! | `page` | the operators' page: who gets it, what it tells, its live feed |
 //! | `decisions`, `replay_command` | the decision log, and what another configuration would change of it |
 //! | `explain` | why a request was answered as it was |
+//! | `kill_switch` | that switch of the built binary, under load |
 //! | `health`, `drain` | what operators and load balancers see; the end |
 //! | `reload`, `reload_memory`, `reload_command` | another configuration while the gate runs: what changes, what is kept, how it is told |
 //! | `restart` | another process takes over |
@@ -103,6 +104,7 @@ mod http2_frames;
 mod http2_hostile;
 mod jws;
 mod keystone_faults;
+mod kill_switch;
 mod layouts;
 mod limits;
 mod load;
