@@ -5,6 +5,8 @@ pub mod vouched;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -28,6 +30,11 @@ pub trait Answer: Clone + Send + Sync + 'static {
 pub trait Failure: Clone + Send + Sync + 'static {
     /// Tells whether the neighbour itself said no; an outage is not remembered.
     fn is_final(&self) -> bool;
+
+    /// Tells whether it is only about the one who asked, and no answer for those who waited for the same.
+    fn is_askers_own(&self) -> bool {
+        false
+    }
 }
 
 /// The bounds of a cache.
@@ -153,14 +160,21 @@ where
     where
         F: Future<Output = Result<V, E>>,
     {
-        let asked = Instant::now();
-        let loaded = self.good.try_get_with(key.clone(), load()).await.map_err(|failure| (*failure).clone());
-        if let Err(failure) = &loaded
-            && failure.is_final()
-        {
-            self.bad.insert(key.clone(), (failure.clone(), asked)).await;
+        loop {
+            let asked = Instant::now();
+            let has_asked = AtomicBool::new(false);
+            let loading = async {
+                has_asked.store(true, Ordering::Relaxed);
+                load().await
+            };
+            let loaded = self.good.try_get_with(key.clone(), loading).await.map_err(|failure| (*failure).clone());
+            match &loaded {
+                Err(failure) if failure.is_askers_own() && !has_asked.load(Ordering::Relaxed) => continue,
+                Err(failure) if failure.is_final() => self.bad.insert(key.clone(), (failure.clone(), asked)).await,
+                Ok(_) | Err(_) => {}
+            }
+            return loaded;
         }
-        loaded
     }
 }
 

@@ -283,6 +283,13 @@ impl Failure for LookupError {
             Self::TokenRefused | Self::TooManyQuestions | Self::TooBusy(_) | Self::Unavailable(_) => false,
         }
     }
+
+    fn is_askers_own(&self) -> bool {
+        match self {
+            Self::TokenRefused | Self::TooManyQuestions => true,
+            Self::Absent | Self::TooBusy(_) | Self::Unavailable(_) => false,
+        }
+    }
 }
 
 impl fmt::Debug for Ownerships {

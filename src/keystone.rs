@@ -234,6 +234,10 @@ impl Failure for VerifyError {
             Self::TooManyQuestions | Self::Unavailable(_) => false,
         }
     }
+
+    fn is_askers_own(&self) -> bool {
+        *self == Self::TooManyQuestions
+    }
 }
 
 impl fmt::Display for VerifyError {

@@ -51,10 +51,15 @@ impl Asked {
     }
 }
 
-/// Takes `/members/{member_id}` off a member path.
+/// Returns the path of the image that a member path names, below the same mount.
+///
+/// The version is not the client's: one that Glance does not serve would be an outage for all who share the question.
 fn image_path(path: &str) -> String {
-    let end = path.rmatch_indices('/').nth(1).map_or(path.len(), |(at, _)| at);
-    path.get(..end).unwrap_or(path).to_owned()
+    let parts: Vec<&str> = path.rsplitn(6, '/').collect();
+    match parts[..] {
+        [_member, _members, image, images, _version, mount] => format!("{mount}/v2/{images}/{image}"),
+        _ => path.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -64,6 +69,7 @@ mod tests {
     #[test]
     fn the_image_path_is_what_stands_before_the_members() {
         assert_eq!(image_path("/v2/images/I/members/M"), "/v2/images/I");
-        assert_eq!(image_path("/image/v2.9/images/I/members/M"), "/image/v2.9/images/I");
+        assert_eq!(image_path("/image/v2.9/images/I/members/M"), "/image/v2/images/I");
+        assert_eq!(image_path("/a/b/v2.99/images/I/members/M"), "/a/b/v2/images/I");
     }
 }

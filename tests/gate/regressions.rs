@@ -174,3 +174,39 @@ fn a_credential_for_member_updates_alone_is_asked_about() {
         gate.wait_for_metric(&format!("{asked}\"401\"}}"), 1).await;
     });
 }
+
+/// Who asked first chose the version for all who asked at the same time, and one that Glance does not serve was an outage
+/// for all of them.
+#[test]
+fn the_owner_is_looked_up_below_a_version_that_glance_serves() {
+    run(async {
+        let gate = Gate::start(|_| {}).await;
+        let scene = Scene::new(&gate);
+        let target = scene.target.replace("/v2/", "/v2.99/");
+        gate.call("PUT", &target).token(&scene.member).json(ACCEPT).send().await;
+        assert_eq!(gate.count("GET", &scene.image_target()), 1);
+        assert_eq!(gate.count("PUT", &target), 1, "the version is Glance's to refuse");
+    });
+}
+
+/// Those who ask for the same owner at the same time share one question. If the token it was asked with had been revoked,
+/// all of them were told that theirs was invalid.
+#[test]
+fn a_token_that_glance_refuses_is_nobody_elses() {
+    run(async {
+        let gate = Gate::start(|_| {}).await;
+        let (known, new) = (Scene::new(&gate), Scene::new(&gate));
+        assert_eq!(known.accept(&gate).token(&known.member).send().await.status, 200);
+        gate.keystone.revoke(&known.member);
+        gate.glance.set_fault_on(&new.image_target(), Fault::Queue(0, Duration::ZERO));
+        let revoked = tokio::spawn(new.accept(&gate).token(&known.member).send());
+        eventually("the owner is asked for", || async { gate.count("GET", &new.image_target()) == 1 }).await;
+        let good = tokio::spawn(new.accept(&gate).token(&new.member).send());
+        gate.wait_for_metric("glance_gate_cache_requests_total{cache=\"ownership\",result=\"miss\"}", 3).await;
+        gate.glance.set_fault(Fault::None);
+        let revoked = revoked.await.expect("no panic");
+        gate.expect_refusal(&revoked, "token_invalid").await;
+        let good = good.await.expect("no panic");
+        assert_eq!(good.status, 200, "{}", good.text());
+    });
+}
