@@ -44,6 +44,7 @@
 //! | `decisions`, `replay_command` | the decision log, and what another configuration would change of it |
 //! | `explain` | why a request was answered as it was |
 //! | `kill_switch` | that switch of the built binary, under load |
+//! | `rollout` | `docs/ROLLOUT.md` and `config/observe.toml`: what is written there is done |
 //! | `health`, `drain` | what operators and load balancers see; the end |
 //! | `reload`, `reload_memory`, `reload_command` | another configuration while the gate runs: what changes, what is kept, how it is told |
 //! | `restart` | another process takes over |
@@ -127,6 +128,7 @@ mod reload_memory;
 mod replay_command;
 mod request_ids;
 mod restart;
+mod rollout;
 mod rules;
 mod scene;
 mod scripted;

@@ -107,6 +107,11 @@ impl Process {
         .await;
     }
 
+    /// Returns what it has written to standard output so far.
+    pub fn written(&self) -> String {
+        self.out.lock().expect("no test has failed").join("\n")
+    }
+
     /// Tells it to stop and waits for its end.
     pub async fn terminate(self) -> Ended {
         self.signal("TERM");
