@@ -44,6 +44,9 @@ jws_public_key_repository = "{state}/keystone/jws/public"
 lookup_as = "{lookup_as}"
 [upstream]
 servers = ["{glance}"]
+[rules]
+kill_switch_file = "{folder}/observe_all"
+{rules}
 """
 PASSWORD_LOGIN = """auth_type = "password"
 username = "{username}"
@@ -73,11 +76,21 @@ def assert_keeps_secrets(text: str, where: str) -> None:
 
 
 class Gate:
-    """A running gate: its URL, its process id (None when it is not ours) and its log."""
+    """A running gate: its URL, its process id (None when it is not ours), its operators' URL and its folder."""
 
-    def __init__(self, url: str, process: subprocess.Popen | None = None):
-        self.url, self.process = url, process
+    def __init__(self, url: str, process: subprocess.Popen | None = None, admin: str = "",
+                 folder: pathlib.Path | None = None):
+        self.url, self.process, self.admin, self.folder = url, process, admin, folder
         self.pid = process.pid if process else None
+
+    def ask(self, path: str) -> str:
+        """Returns what the operators' listener answers."""
+        return urllib.request.urlopen(self.admin + path, timeout=10).read().decode()
+
+    def lines(self) -> list[dict]:
+        """Returns what the gate has logged so far."""
+        whole = (self.folder / "gate.log").read_text(errors="replace").rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
 
     def memory(self, field: str) -> int:
         """Returns a field of /proc/PID/status such as VmRSS or VmHWM, in KiB."""
@@ -101,7 +114,7 @@ def login(stack: dict, credential: dict | None = None, user: str = "glance") -> 
 
 @contextlib.contextmanager
 def running(stack: dict, folder: pathlib.Path, *, profile="glance", enforcement="enforce", jws="off",
-            lookup_as="caller", token_cache_time="300s", credential=None, user="glance", mount=""):
+            lookup_as="caller", token_cache_time="300s", credential=None, user="glance", mount="", rules=""):
     """Yields a gate before the stack; ends it with SIGTERM and expects exit code 0."""
     if OVERRIDE:
         yield Gate(OVERRIDE)
@@ -111,7 +124,7 @@ def running(stack: dict, folder: pathlib.Path, *, profile="glance", enforcement=
     config.write_text(TEMPLATE.format(
         profile=profile, enforcement=enforcement, jws=jws, lookup_as=lookup_as,
         token_cache_time=token_cache_time, keystone=stack["keystone"], glance=stack["glance"],
-        state=stack["state"], mount=mount, login=login(stack, credential, user),
+        state=stack["state"], mount=mount, folder=folder, rules=rules, login=login(stack, credential, user),
         policy_defaults="new" if stack["new_defaults"] else "legacy"))
     config.chmod(0o600)
     with (folder / "gate.log").open("wb") as log:
@@ -119,7 +132,7 @@ def running(stack: dict, folder: pathlib.Path, *, profile="glance", enforcement=
                                    stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
         try:
             found = _listening(process, log, folder / "gate.log")
-            yield Gate("http://" + found["main"], process)
+            yield Gate("http://" + found["main"], process, "http://" + found["admin"], folder)
             metrics = urllib.request.urlopen(f"http://{found['admin']}/metrics", timeout=10).read().decode()
             assert_keeps_secrets(metrics, "the metrics")
         finally:
