@@ -27,6 +27,7 @@ use glance_gate::call::Branch;
 use glance_gate::call::Call;
 use glance_gate::call::Refused;
 use glance_gate::call::Verdict;
+use glance_gate::config::Config;
 use glance_gate::edge::access_log;
 use glance_gate::edge::access_log::Outcome;
 use glance_gate::edge::headers::HeadersLayer;
@@ -189,7 +190,7 @@ fn traces(bencher: Bencher, traces: &str) {
         std::future::ready(Ok::<_, Infallible>(Answer { response: Response::new(Body::Empty), account: call.account }))
     });
     let metrics = Metrics::default();
-    let rules = Rules::new(rules::config::Config::default(), "bench", &metrics);
+    let rules = Rules::new(rules::config::Config::default(), Config::default().decided_by(), &metrics);
     let mut told = TellLayer::new(metrics.clone(), rules).layer(inner);
     if traces == "without" {
         bencher.with_inputs(call).bench_local_values(|call| told.call(call).now_or_never().is_some());

@@ -6,6 +6,7 @@ pub mod decision_log;
 pub mod drift;
 pub mod earned;
 pub mod kill_switch;
+pub mod overview;
 pub mod record;
 pub mod setting;
 pub mod state;
@@ -31,7 +32,6 @@ use crate::rules::drift::Agreement;
 use crate::rules::drift::Ring;
 use crate::rules::earned::Change;
 use crate::rules::earned::Earned;
-use crate::rules::earned::Standing;
 use crate::rules::kill_switch::Hand;
 use crate::rules::kill_switch::KillSwitch;
 use crate::rules::record::DecidedBy;
@@ -39,7 +39,6 @@ use crate::rules::record::Record;
 use crate::rules::record::Stance;
 use crate::rules::setting::Mode;
 use crate::rules::setting::Setting;
-use crate::rules::setting::Share;
 use crate::telemetry::judgement::DriftLabels;
 use crate::telemetry::judgement::RuleChangeLabels;
 use crate::telemetry::metrics::Metrics;
@@ -69,19 +68,6 @@ struct Learned {
     /// The counters that nearly every request needs: permitted, and asked, where Glance said yes.
     agreed: Counter,
     granted: Counter,
-}
-
-/// How a rule stands, for operators.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Overview {
-    /// The rule.
-    pub refusal: Refusal,
-    /// What it is set to.
-    pub setting: Setting,
-    /// What that means now: the kill switch and what was earned are in it.
-    pub mode: &'static str,
-    /// How its watch stands, if it earns its enforcement.
-    pub standing: Option<Standing>,
 }
 
 /// Of so many calls that the gate and Glance let through one is kept to look at; of all others each is.
@@ -264,15 +250,6 @@ impl Rules {
         self.shared.learned.log.finish();
     }
 
-    /// Returns how every rule stands.
-    pub fn overview(&self) -> impl Iterator<Item = Overview> {
-        Refusal::rules().map(|refusal| {
-            let setting = self.shared.config.setting(refusal);
-            let standing = (setting == Setting::Earn).then(|| self.shared.learned.earned.standing(refusal)).flatten();
-            Overview { refusal, setting, mode: self.mode_in_general(refusal), standing }
-        })
-    }
-
     /// Returns the latest decisions, newest first: all but most of the plain permits.
     pub fn decisions(&self, count: usize) -> Vec<Record> {
         self.shared.learned.decisions.latest(count)
@@ -287,17 +264,6 @@ impl Rules {
     pub fn find(&self, request_id: &str) -> Vec<Record> {
         let found = self.shared.learned.decisions.find(request_id);
         if found.is_empty() { self.shared.learned.disagreements.find(request_id) } else { found }
-    }
-
-    fn mode_in_general(&self, refusal: Refusal) -> &'static str {
-        match self.shared.config.setting(refusal) {
-            Setting::Off => "off",
-            _ if self.shared.learned.switch.is_on() => "observe",
-            Setting::Enforce(Share::All) => "enforce",
-            Setting::Enforce(Share::Percent(_) | Share::Listed) => "enforce_part",
-            Setting::Earn if self.shared.learned.earned.is_enforced(refusal) => "enforce",
-            Setting::Observe | Setting::Earn => "observe",
-        }
     }
 
     fn show(&self) {

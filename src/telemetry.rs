@@ -10,3 +10,4 @@ pub mod metrics;
 pub mod outlets;
 pub mod rotated_file;
 pub mod traces;
+pub mod upstreams;

@@ -157,7 +157,7 @@ impl Admin {
         }
         if let ("/explain", Some(explain)) = (request.uri().path(), &self.explain) {
             let (explain, (head, _)) = (explain.clone(), request.into_parts());
-            return Ok(answer_question(&*explain, peer, &head).await);
+            return Ok(answer_question(&explain, peer, &head).await);
         }
         let is_verbose = request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "verbose"));
         Ok(match request.uri().path() {

@@ -233,33 +233,6 @@ impl Metrics {
         out
     }
 
-    fn register_upstreams(&self, registry: &mut Registry) {
-        registry.register("upstream_state", "What each upstream's breaker is", self.upstream_state.clone());
-        let in_flight = self.upstream_in_flight.clone();
-        registry.register("upstream_in_flight_requests", "Requests that each upstream has", in_flight);
-        let connections = self.upstream_connections.clone();
-        registry.register("upstream_connections", "Connections to each upstream", connections);
-        registry.register(
-            "upstream_retries",
-            "Requests that went on to another upstream, or could not",
-            self.upstream_retries.clone(),
-        );
-        registry.register("waiting_requests", "Requests that wait for an answer's head", self.waiting.clone());
-        registry.register("adaptive_limit", "How many of them may wait; 0 is off", self.adaptive_limit.clone());
-    }
-
-    /// Drops what is told of an upstream that is no longer there.
-    pub fn forget_upstream(&self, upstream: &str) {
-        let label = UpstreamLabel { upstream: upstream.into() };
-        for family in [&self.upstream_healthy, &self.upstream_in_flight, &self.upstream_connections] {
-            family.remove(&label);
-        }
-        self.neighbour_durations.remove(&NeighbourLabel { neighbour: upstream.into() });
-        for state in ["closed", "open", "half_open"] {
-            self.upstream_state.remove(&UpstreamStateLabels { upstream: upstream.into(), state });
-        }
-    }
-
     /// Returns the counter of a cache's look-ups that end like this.
     pub fn cache(&self, cache: &'static str, result: &'static str) -> Counter {
         self.cache_requests.get_or_create_owned(&CacheLabels { cache, result })
