@@ -8,8 +8,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use glance_gate::config::Config;
 use glance_gate::demo::fault::Fault;
 use glance_gate::refusal::Refusal;
+use glance_gate::rules::earned::EnforceAfter;
 use glance_gate::rules::setting::Setting;
 use glance_gate::server::proxy_protocol::Mode;
 use glance_gate::server::tls;
@@ -135,6 +137,7 @@ async fn exported() -> Exported {
     gate.reload(|config| config.rules.default = Setting::Observe).await.expect("a good configuration");
     scene.accept(&gate).token(&scene.owner).send().await;
     gate.expect_count("owner_forbidden", "observed").await;
+    disagree(&gate, &scene).await;
     exported.add(&gate.metrics().await);
     exported.add(&behind_tls().await);
 
@@ -152,6 +155,23 @@ async fn exported() -> Exported {
     exported.add(&strict.metrics().await);
     exported.add(&trusting.metrics().await);
     exported
+}
+
+/// Lets a rule earn its enforcement, and lose it when Glance disagrees.
+async fn disagree(gate: &Gate, scene: &Scene) {
+    let earning = |config: &mut Config| {
+        config.rules.default = Setting::Earn;
+        config.rules.enforce_after = EnforceAfter { samples: 1, period: Duration::ZERO, max_disagreements: 0 };
+        config.rules.probe_percent = 100;
+    };
+    gate.reload(earning).await.expect("a good configuration");
+    for (fault, change) in [(Fault::None, "promoted"), (Fault::Status(404), "demoted")] {
+        gate.glance.set_fault(fault);
+        scene.accept(gate).token(&scene.owner).send().await;
+        let changes = format!("glance_gate_rule_changes_total{{rule=\"owner_forbidden\",change=\"{change}\"}}");
+        gate.wait_for_metric(&changes, 1).await;
+    }
+    gate.glance.set_fault(Fault::None);
 }
 
 /// Returns the metrics of a gate that ends TLS, has seen a good and a bad handshake, and could not change its
