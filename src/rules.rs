@@ -13,6 +13,7 @@ pub mod state;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -64,6 +65,8 @@ struct Learned {
     decisions: Ring,
     disagreements: Ring,
     permitted: AtomicU64,
+    /// Whether it was told that the state file can not be written.
+    is_save_told: AtomicBool,
     log: DecisionLog,
     /// The counters that nearly every request needs: permitted, and asked, where Glance said yes.
     agreed: Counter,
@@ -95,6 +98,7 @@ impl Rules {
             decisions: Ring::new(config.kept),
             disagreements: Ring::new(config.kept),
             permitted: AtomicU64::new(0),
+            is_save_told: AtomicBool::new(false),
             log: DecisionLog::new(metrics),
             agreed: counter("permitted", "yes"),
             granted: counter("asked", "unknown"),
@@ -169,7 +173,7 @@ impl Rules {
             return;
         }
         let stance = Stance::of(&self.shared.config, account.refusal, self.shared.learned.switch.is_on());
-        let record = Record::of(account, (status.as_u16(), took), &self.shared.by, stance, agreement);
+        let record = Arc::new(Record::of(account, (status.as_u16(), took), &self.shared.by, stance, agreement));
         if writes {
             self.shared.learned.log.write(&record);
         }
@@ -232,16 +236,23 @@ impl Rules {
         self.shared.learned.earned.has_changed()
     }
 
-    /// Writes down what rules have earned, if it has changed; told if it can not be. Waits for the disk.
+    /// Writes down what rules have earned, if it has changed; told once if it can not be. Waits for the disk.
     pub fn save(&self) {
         let file = &self.shared.config.state_file;
         if file.as_os_str().is_empty() {
             return;
         }
         let Some(standings) = self.shared.learned.earned.take_counted() else { return };
-        if let Err(error) = state::write(file, &standings) {
-            self.shared.learned.earned.keep_counted();
-            tracing::error!(file = %file.display(), %error, "what rules have earned can not be written down");
+        let is_told = &self.shared.learned.is_save_told;
+        match state::write(file, &standings) {
+            Ok(()) => is_told.store(false, Ordering::Relaxed),
+            Err(error) => {
+                self.shared.learned.earned.keep_counted();
+                if !is_told.swap(true, Ordering::Relaxed) {
+                    let file = file.display();
+                    tracing::error!(%file, %error, "what rules have earned can not be written down: it is tried again");
+                }
+            }
         }
     }
 
@@ -251,17 +262,17 @@ impl Rules {
     }
 
     /// Returns the latest decisions, newest first: all but most of the plain permits.
-    pub fn decisions(&self, count: usize) -> Vec<Record> {
+    pub fn decisions(&self, count: usize) -> Vec<Arc<Record>> {
         self.shared.learned.decisions.latest(count)
     }
 
     /// Returns the latest disagreements, newest first.
-    pub fn disagreements(&self, count: usize) -> Vec<Record> {
+    pub fn disagreements(&self, count: usize) -> Vec<Arc<Record>> {
         self.shared.learned.disagreements.latest(count)
     }
 
     /// Returns what is kept of one request; disagreements are kept longer than other decisions.
-    pub fn find(&self, request_id: &str) -> Vec<Record> {
+    pub fn find(&self, request_id: &str) -> Vec<Arc<Record>> {
         let found = self.shared.learned.decisions.find(request_id);
         if found.is_empty() { self.shared.learned.disagreements.find(request_id) } else { found }
     }

@@ -73,7 +73,7 @@ fn of_request(generation: &Generation, id: &str) -> (StatusCode, Answer) {
         let problems = UNKNOWN.map(String::from).into();
         return (StatusCode::NOT_FOUND, Answer { found: Vec::new(), problems });
     }
-    let found = found.into_iter().map(|record| Explanation::of(record, Kind::Made)).collect();
+    let found = found.into_iter().map(Arc::unwrap_or_clone).map(|record| Explanation::of(record, Kind::Made)).collect();
     (StatusCode::OK, Answer { found, problems: Vec::new() })
 }
 

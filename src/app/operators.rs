@@ -120,7 +120,8 @@ fn kill_switch(rules: &Rules) -> KillSwitch {
 }
 
 /// Returns what is shown of a kept decision.
-fn decision(record: Record) -> Decision {
+fn decision(record: Arc<Record>) -> Decision {
+    let record = Arc::unwrap_or_clone(record);
     Decision {
         time: record.time,
         request_id: record.request_id,

@@ -1,6 +1,7 @@
 //! Compares the gate's verdicts with what Glance really answered.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -24,7 +25,7 @@ pub enum Agreement {
 
 /// The last records of one kind, a bounded number of them.
 pub struct Ring {
-    records: Mutex<VecDeque<Record>>,
+    records: Mutex<VecDeque<Arc<Record>>>,
     bound: usize,
 }
 
@@ -69,7 +70,7 @@ impl Ring {
     }
 
     /// Keeps one more, and forgets the oldest if there are too many.
-    pub fn keep(&self, record: Record) {
+    pub fn keep(&self, record: Arc<Record>) {
         let mut records = self.records();
         if records.len() >= self.bound {
             records.pop_front();
@@ -80,16 +81,16 @@ impl Ring {
     }
 
     /// Returns the latest, newest first.
-    pub fn latest(&self, count: usize) -> Vec<Record> {
+    pub fn latest(&self, count: usize) -> Vec<Arc<Record>> {
         self.records().iter().rev().take(count).cloned().collect()
     }
 
     /// Returns all that is kept of one request, oldest first: an id that a client gave may have come more than once.
-    pub fn find(&self, request_id: &str) -> Vec<Record> {
+    pub fn find(&self, request_id: &str) -> Vec<Arc<Record>> {
         self.records().iter().filter(|record| record.request_id == request_id).cloned().collect()
     }
 
-    fn records(&self) -> MutexGuard<'_, VecDeque<Record>> {
+    fn records(&self) -> MutexGuard<'_, VecDeque<Arc<Record>>> {
         // records are pushed whole, whatever happened to whoever held them
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
