@@ -28,7 +28,7 @@ use crate::telemetry::rotated_file::Settings;
 pub struct Config {
     /// Where the lines go.
     pub destination: Destination,
-    /// How many of a hundred decisions are written that were permitted and not disagreed with; all others are.
+    /// How many of a hundred calls are written that were let through and that Glance granted; all others are.
     pub permitted_percent: u8,
     /// How many bytes of lines may wait to be written.
     pub queue_bytes: usize,
