@@ -132,11 +132,16 @@ impl Config {
         }
     }
 
+    /// Returns how the rules are set, as far as it also depends on other sections.
+    pub fn rules(&self) -> rules::config::Config {
+        rules::config::Config { tells_identity: self.telling == Telling::Headers, ..self.rules.clone() }
+    }
+
     /// Returns how this configuration decides, if these rules, by reason, have earned their enforcement.
     pub fn plan(&self, earned: BTreeSet<&'static str>) -> Plan {
         Plan {
             contract: Contract { profile: self.profile, lookup_as: self.ownership.lookup_as },
-            rules: self.rules.clone(),
+            rules: self.rules(),
             kill_switch: self.rules.kill_switch,
             earned,
         }

@@ -213,6 +213,24 @@ impl Refusal {
         Self::ALL.iter().copied().find(|refusal| refusal.reason() == reason)
     }
 
+    /// Tells whether it may come before anybody has vouched for the caller.
+    pub fn precedes_identity(self) -> bool {
+        matches!(
+            self,
+            Self::TokenMissing
+                | Self::TokenAmbiguous
+                | Self::TokenMalformed
+                | Self::TokenForged
+                | Self::TokenExpired
+                | Self::TokenInvalid
+                | Self::AccessRuleForbids
+                | Self::KeystoneUnavailable
+                | Self::IssuerUnavailable
+                | Self::RateLimited
+                | Self::Overloaded
+        )
+    }
+
     /// Returns all rules.
     pub fn rules() -> impl Iterator<Item = Self> {
         Self::ALL.iter().copied().filter(|refusal| refusal.is_rule())

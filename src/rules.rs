@@ -146,7 +146,7 @@ impl Rules {
 
     /// Decides what becomes of one refused call.
     pub fn mode(&self, refusal: Refusal, project: Option<&ProjectId>) -> Mode {
-        if !refusal.is_rule() {
+        if !refusal.is_rule() || self.shared.config.is_fixed(refusal) {
             return Mode::Enforce;
         }
         let (config, learned) = (&self.shared.config, &self.shared.learned);

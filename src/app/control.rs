@@ -1,6 +1,8 @@
 //! What is not on a request's way: health checks, key refresh, the operators' listener, the hand-over.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -74,7 +76,9 @@ impl Control {
         let page = operators::page(self.current.clone(), self.stop.clone());
         tasks.spawn(page.clone().watch(self.stop.clone()));
         let admin = admin(self.current, self.reloader, self.stop.clone());
-        let admin = admin.with_page(move |request| page.clone().answer(request));
+        let own = listeners.first().and_then(|listener| listener.local_addr().ok());
+        let own = own.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+        let admin = admin.with_page(move |request| page.clone().answer(request)).at(own);
         // the operators' connections are not the clients': they are not counted, and end with the gate
         let counts = Counts { connections: Gauge::default(), clients: Arc::new(Inflight::new()) };
         let serve = |listener| {

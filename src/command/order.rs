@@ -41,6 +41,9 @@ pub fn order(target: &str, path: &Path, admin: Option<SocketAddr>) -> io::Result
             eprint!("{told}");
             Ok(ExitCode::from(EXIT_MISTAKES))
         }
+        StatusCode::FORBIDDEN => {
+            Err(io::Error::other(format!("what listens at {address} takes no orders from here: {}", told.trim_end())))
+        }
         status => Err(io::Error::other(format!("what listens at {address} answers {status}: no gate's admin.listen"))),
     }
 }

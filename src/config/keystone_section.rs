@@ -18,11 +18,16 @@ pub fn read(section: &mut Section<'_, '_>) -> Keystone {
     let default = Keystone::default();
     let auth_url = section.get("auth_url", default.auth_url);
     if !is_http_url(&auth_url) || !auth_url.trim_end_matches('/').ends_with("/v3") {
-        section.mistake("auth_url", "no URL of Keystone's version 3", "write http(s)://host:port/v3");
+        section.mistake(
+            "auth_url",
+            "no URL of Keystone's version 3",
+            "write http(s)://host:port/v3, without a user in it",
+        );
     }
     let www_authenticate_uri = section.get("www_authenticate_uri", String::new());
-    if www_authenticate_uri.contains(['"', '\n']) {
-        section.mistake("www_authenticate_uri", "no URL", "write the URL that clients reach Keystone by");
+    if !www_authenticate_uri.is_empty() && !is_http_url(&www_authenticate_uri) {
+        let hint = "write the URL that clients reach Keystone by, without a user in it";
+        section.mistake("www_authenticate_uri", "no URL", hint);
     }
     let cafile: PathBuf = section.get("cafile", PathBuf::new());
     let jws = section.choose(

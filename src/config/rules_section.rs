@@ -7,15 +7,20 @@ use toml::de::DeValue;
 
 use crate::config::decisions_section;
 use crate::config::reader::Book;
+use crate::config::reader::Section;
 use crate::config::settings::quoted;
 use crate::config::value::Raw;
 use crate::config::value::Value;
 use crate::openstack::identity::ProjectId;
 use crate::refusal::Refusal;
 use crate::rules::config::Config;
+use crate::rules::decision_log::Destination;
 use crate::rules::earned::EnforceAfter;
 use crate::rules::setting::Setting;
 use crate::rules::setting::Share;
+
+/// How many decisions may be kept, about 1 KiB each.
+const MAX_KEPT: usize = 100_000;
 
 /// What a rule of its own is set to.
 #[derive(Clone, Copy)]
@@ -53,10 +58,19 @@ pub fn read(book: &mut Book<'_>) -> Config {
         probe_percent: section.get("probe_percent", u64::from(default.probe_percent)).try_into().unwrap_or(u8::MAX),
         state_file: section.get("state_file", default.state_file),
         kept: section.get("kept", default.kept),
+        tells_identity: default.tells_identity,
         log,
     };
     if config.probe_percent > 100 {
         section.mistake("probe_percent", "more than all", "0 to 100");
+    }
+    if !config.state_file.as_os_str().is_empty()
+        && config.log.destination == Destination::File(config.state_file.clone())
+    {
+        section.mistake("state_file", "[decisions] file is the same, and one would destroy the other", "another file");
+    }
+    if config.kept > MAX_KEPT {
+        section.mistake("kept", "more than can be looked through while requests wait", "100000 at most");
     }
     if config.enforce_after.samples == 0 {
         section.mistake("enforce_after", "a rule would be enforced without any sample", "samples = 1 at least");
@@ -66,6 +80,18 @@ pub fn read(book: &mut Book<'_>) -> Config {
         section.mistake("projects", "a rule is enforced for those listed here, and none is", "list project ids");
     }
     config
+}
+
+/// Tells which settings would do harm where Glance learns from the gate who asks.
+pub fn check_fixed(config: &Config, section: &mut Section<'_, '_>) {
+    for refusal in Refusal::rules().filter(|refusal| refusal.precedes_identity()) {
+        let setting = config.settings.get(refusal.reason());
+        if setting.is_some_and(|setting| *setting != Setting::Enforce(Share::All)) {
+            let what =
+                "with upstream.identity = \"forward\" it is always enforced: forwarded, the call would be answered 401";
+            section.mistake(refusal.reason(), what, "leave it out");
+        }
+    }
 }
 
 impl Value for Setting {

@@ -48,6 +48,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
     let (mut upstream, telling) = upstream(&mut book.section("upstream"), &server);
     let oidc = oidc_section::read(&mut book.section("oidc"));
     if telling == Telling::Headers {
+        rules_section::check_fixed(&rules, &mut book.section("rules"));
         let mut section = book.section("upstream");
         if keystone.jws == JwsMode::Offline {
             section.mistake("identity", "headers need roles, and jws = \"offline\" knows none", "jws = \"verify\"");
@@ -219,7 +220,8 @@ pub fn positive(section: &mut Section<'_, '_>, key: &'static str, default: Durat
     time
 }
 
-/// Tells whether the text is a URL of http or https.
+/// Tells whether the text is a URL of http or https, without a user in it: what is no secret to the gate is told to others.
 pub fn is_http_url(text: &str) -> bool {
-    text.parse::<Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
+    let is_plain = |uri: &Uri| uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    text.parse::<Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && is_plain(&uri))
 }

@@ -44,7 +44,7 @@ pub enum Outcome {
 impl Plan {
     /// Decides what becomes of a refused call of the project.
     pub fn mode(&self, refusal: Refusal, project: Option<&ProjectId>) -> Mode {
-        if !refusal.is_rule() {
+        if !refusal.is_rule() || self.rules.is_fixed(refusal) {
             return Mode::Enforce;
         }
         let has_earned = || self.earned.contains(refusal.reason());

@@ -32,6 +32,8 @@ pub struct Config {
     pub state_file: PathBuf,
     /// How many decisions, and how many disagreements, are kept to look at.
     pub kept: usize,
+    /// Whether Glance learns from the gate who asks (`upstream.identity = "forward"`).
+    pub tells_identity: bool,
     /// `[decisions]`: which decisions are written down.
     pub log: decision_log::Config,
 }
@@ -48,6 +50,7 @@ impl Default for Config {
             probe_percent: 1,
             state_file: PathBuf::new(),
             kept: 500,
+            tells_identity: false,
             log: decision_log::Config::default(),
         }
     }
@@ -56,6 +59,19 @@ impl Default for Config {
 impl Config {
     /// Returns what a rule is set to.
     pub fn setting(&self, refusal: Refusal) -> Setting {
-        self.settings.get(refusal.reason()).copied().unwrap_or(self.default)
+        if self.is_fixed(refusal) {
+            return Setting::Enforce(Share::All);
+        }
+        match self.settings.get(refusal.reason()).copied().unwrap_or(self.default) {
+            // what protects the gate and its neighbours does not wait until the project is known
+            Setting::Enforce(_) if !refusal.is_judgement() => Setting::Enforce(Share::All),
+            setting => setting,
+        }
+    }
+
+    /// Tells whether the rule is enforced whatever it is set to. A Glance that takes the gate's word for who asks has none
+    /// to go by where the gate does not know it: forwarded, a good call would be answered 401.
+    pub fn is_fixed(&self, refusal: Refusal) -> bool {
+        self.tells_identity && refusal.precedes_identity()
     }
 }

@@ -48,6 +48,9 @@ pub enum Change {
     Demoted,
 }
 
+/// In which time disagreements with an enforced rule count together if the period is zero.
+const LEAST_WINDOW: Duration = Duration::from_hours(1);
+
 /// The standing of all rules, and whether it was written down.
 pub struct Earned {
     rules: Box<[Entry]>,
@@ -79,7 +82,9 @@ impl Standing {
         let now = seconds(now);
         // a clock that was set back must not make a watch endless
         let watched = Duration::from_secs(now.saturating_sub(self.since));
-        if self.since > now || self.is_enforced && watched > after.period {
+        // disagreements far apart are no trend, but how far is never no time at all
+        let window = if after.period.is_zero() { LEAST_WINDOW } else { after.period };
+        if self.since > now || self.is_enforced && watched > window {
             (self.since, self.samples, self.disagreements) = (now, 0, 0);
         }
         self.samples += 1;
@@ -169,6 +174,7 @@ impl Earned {
     /// Notes that what was last asked for could not be written down.
     pub fn keep_counted(&self) {
         self.has_counted.store(true, Ordering::Relaxed);
+        self.has_changed.store(true, Ordering::Relaxed);
     }
 }
 
@@ -238,6 +244,18 @@ mod tests {
         assert_eq!(earned.judge(RULE, false, &AFTER, at(200)), None);
         assert_eq!(earned.judge(RULE, false, &AFTER, at(201)), Some(Change::Demoted));
         assert!(!earned.is_enforced(RULE));
+    }
+
+    #[test]
+    fn without_a_period_disagreements_of_an_hour_count_together() {
+        let after = EnforceAfter { period: Duration::ZERO, ..AFTER };
+        let earned = Earned::new(&[], at(0));
+        for _ in 0..3 {
+            earned.judge(RULE, true, &after, at(0));
+        }
+        assert!(earned.is_enforced(RULE));
+        assert_eq!(earned.judge(RULE, false, &after, at(2)), None);
+        assert_eq!(earned.judge(RULE, false, &after, at(4)), Some(Change::Demoted));
     }
 
     #[test]

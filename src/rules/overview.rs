@@ -32,6 +32,7 @@ impl Rules {
     /// Returns what a rule does with most refusals: the kill switch and what was earned are in it.
     pub(super) fn mode_in_general(&self, refusal: Refusal) -> &'static str {
         match self.shared.config.setting(refusal) {
+            _ if self.shared.config.is_fixed(refusal) => "enforce",
             Setting::Off => "off",
             _ if self.shared.learned.switch.is_on() => "observe",
             Setting::Enforce(Share::All) => "enforce",

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -50,7 +52,12 @@ pub fn write(file: &Path, standings: &[(Refusal, Standing)]) -> io::Result<()> {
     // beside it, so that the rename is within one file system
     let mut beside = file.as_os_str().to_owned();
     beside.push(".new");
-    let mut new = fs::File::create(&beside)?;
+    // one that a crash has left, or that somebody has put there to have another file written
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
     new.write_all(&bytes)?;
     new.sync_all()?;
     fs::rename(&beside, file)
@@ -81,5 +88,22 @@ mod tests {
             assert!(read(&file).is_err(), "{garbage}");
         }
         fs::remove_file(&file).expect("the file");
+    }
+
+    #[test]
+    fn no_other_file_is_written_through_a_link() {
+        let name = |kind| std::env::temp_dir().join(format!("glance-gate-rules-{kind}-{}", uuid::Uuid::new_v4()));
+        let (file, victim) = (name("state"), name("victim"));
+        fs::write(&victim, "theirs").expect("a writable folder");
+        let mut beside = file.clone().into_os_string();
+        beside.push(".new");
+        std::os::unix::fs::symlink(&victim, &beside).expect("a link");
+        write(&file, &[(Refusal::OwnerForbidden, Standing::new(SystemTime::now()))]).expect("a writable folder");
+        assert_eq!(fs::read_to_string(&victim).expect("the file"), "theirs");
+        let kind = fs::symlink_metadata(&file).expect("the file");
+        assert!(kind.is_file() && std::os::unix::fs::PermissionsExt::mode(&kind.permissions()) & 0o777 == 0o600);
+        for path in [file, victim] {
+            fs::remove_file(path).expect("the file");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::future::Future;
 use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use http::Response;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::header::HOST;
+use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::request::Parts;
 use http::uri::Authority;
 
@@ -30,6 +32,8 @@ pub struct Admin {
     switch: Arc<dyn Fn(bool) -> String + Send + Sync>,
     page: Arc<dyn Fn(Parts) -> Paging + Send + Sync>,
     explain: Option<Arc<Explain>>,
+    /// Where it listens; who comes from there is on this machine.
+    own: IpAddr,
 }
 
 /// An answer for browsers on its way; nothing if the path is none of the page's.
@@ -109,7 +113,14 @@ impl Admin {
             switch: Arc::new(switch),
             page: Arc::new(|_| -> Paging { Box::pin(async { None }) }),
             explain: None,
+            own: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         }
+    }
+
+    /// Takes orders also from who has this address, which is this machine's.
+    #[must_use]
+    pub fn at(self, own: IpAddr) -> Self {
+        Self { own, ..self }
     }
 
     /// Answers other paths by `page`, as far as it knows them.
@@ -157,7 +168,7 @@ impl Admin {
         }
         if let ("/explain", Some(explain)) = (request.uri().path(), &self.explain) {
             let (explain, (head, _)) = (explain.clone(), request.into_parts());
-            return Ok(answer_question(&explain, peer, &head).await);
+            return Ok(answer_question(&explain, self.is_this_machine(peer), &head).await);
         }
         let is_verbose = request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "verbose"));
         Ok(match request.uri().path() {
@@ -178,11 +189,19 @@ impl Admin {
         })
     }
 
+    /// Tells whether the peer is this machine: who connects to its own address is seen by that address.
+    fn is_this_machine(&self, peer: IpAddr) -> bool {
+        peer.is_loopback() || peer == self.own && !peer.is_unspecified()
+    }
+
     async fn obey(&self, order: Order, peer: IpAddr, request: &Parts) -> Response<Body> {
         if request.method != Method::POST {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only POST\n".into());
         }
-        if !peer.is_loopback() || !is_addressed(request, &[]) || !request.headers.contains_key(X_GLANCE_GATE_ORDER) {
+        if !self.is_this_machine(peer)
+            || !is_addressed(request, &[])
+            || !request.headers.contains_key(X_GLANCE_GATE_ORDER)
+        {
             let hint = "only from this machine, by its address, and with the header X-Glance-Gate-Order\n";
             return text(StatusCode::FORBIDDEN, hint.into());
         }
@@ -218,15 +237,20 @@ impl Admin {
 }
 
 /// Answers what names projects and users: never to a page whose name was made to lead here.
-async fn answer_question(explain: &Explain, peer: IpAddr, request: &Parts) -> Response<Body> {
+async fn answer_question(explain: &Explain, is_this_machine: bool, request: &Parts) -> Response<Body> {
+    if request.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        return text(StatusCode::FORBIDDEN, "not from a page of another site\n".into());
+    }
     if !is_addressed(request, &(explain.names)()) {
         return text(StatusCode::FORBIDDEN, "only by an address, as localhost, or by one of admin.names\n".into());
     }
-    let is_order = peer.is_loopback() && request.headers.contains_key(X_GLANCE_GATE_ORDER);
+    let is_order = is_this_machine && request.headers.contains_key(X_GLANCE_GATE_ORDER);
     let query = request.uri.query().unwrap_or_default().into();
     let (status, kind, told) = (explain.answer)(Question { query, is_order }).await;
     let mut response = text(status, told);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

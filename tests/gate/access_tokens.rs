@@ -10,6 +10,7 @@ use glance_gate::demo::keystone::Keystone;
 use glance_gate::demo::keystone::TokenSpec;
 use glance_gate::oidc::Algorithm;
 use glance_gate::oidc::IssuerConfig;
+use glance_gate::rules::setting::Setting;
 use glance_gate::vouch::Telling;
 use serde_json::json;
 
@@ -204,5 +205,34 @@ fn keystones_tokens_are_told_by_headers_with_their_scope_and_rules() {
         assert_eq!(gate.call("GET", "/v2.9/images").token(&restricted).send().await.status, 200);
         let reply = gate.call("GET", &scene.image_target()).token(&restricted).send().await;
         gate.expect_refusal(&reply, "access_rule_forbids").await;
+    });
+}
+
+#[test]
+fn where_the_gate_vouches_no_call_goes_on_whose_caller_is_unknown() {
+    run(async {
+        let (gate, issuer) = believing().await;
+        let scene = Scene::new(&gate);
+        let token = |project| issuer.issue("u", project, &["Member", "reader"]);
+        let observing = |config: &mut Config| {
+            config.rules.default = Setting::Observe;
+            config.rates.per_project = 1;
+        };
+        gate.reload(observing).await.expect("a good configuration");
+        let order = Call::new(gate.admin_address, "POST", "/kill-switch/on").header("X-Glance-Gate-Order", "1");
+        assert_eq!(order.send().await.status, 200);
+        let owner = bearer(scene.accept(&gate), &token(OWNER));
+        assert_eq!(owner.clone().send().await.status, 403, "by Glance, which was told who asks");
+        gate.expect_count("owner_forbidden", "observed").await;
+        // Glance was not told, and would answer 401 to a good token
+        gate.expect_refusal(&owner.send().await, "rate_limited").await;
+        let nobody = bearer(scene.accept(&gate), "no-token").send().await;
+        assert_eq!(nobody.status, 401);
+        assert_eq!(gate.count("PUT", &scene.target), 1);
+        let told = gate.admin("/readyz?verbose").await.text();
+        let enforced = told.lines().find(|line| line.starts_with("[i] rules: enforce: ")).unwrap_or_default();
+        for rule in ["token_missing", "access_rule_forbids", "keystone_unavailable", "rate_limited", "overloaded"] {
+            assert!(enforced.contains(rule), "{rule} is not in {told}");
+        }
     });
 }

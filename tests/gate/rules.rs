@@ -98,6 +98,21 @@ fn a_rule_is_enforced_for_some_projects_only() {
 }
 
 #[test]
+fn what_protects_the_neighbours_waits_for_no_project() {
+    run(async {
+        let gate = Gate::start(|config| {
+            config.rules.default = Setting::Enforce(Share::Percent(100));
+            config.member_limit.max_in_flight = 0;
+        })
+        .await;
+        let scene = Scene::new(&gate);
+        let refused = scene.accept(&gate).token(&scene.member).send().await;
+        gate.expect_refusal(&refused, "overloaded").await;
+        gate.expect_unseen();
+    });
+}
+
+#[test]
 fn glances_answers_are_compared_with_the_verdicts() {
     run(async {
         let gate = Gate::start(|config| config.rules.default = Setting::Observe).await;
