@@ -10,6 +10,7 @@ use crate::review::plan::Outcome;
 use crate::review::plan::Plan;
 use crate::rules::drift::Agreement;
 use crate::rules::record::Record;
+use crate::rules::setting::Setting;
 
 /// A replay under way.
 #[derive(Debug)]
@@ -108,6 +109,14 @@ impl Kind {
 }
 
 impl Replay {
+    /// Tells whether only what a rule had earned makes the difference: it was and is set to earn its enforcement, and the
+    /// call came before that, or was forwarded so that Glance goes on judging.
+    fn still_earns(&self, record: &Record, was: Outcome, would_be: Outcome) -> bool {
+        record.setting.as_deref() == Some("earn")
+            && was.rule() == would_be.rule()
+            && would_be.rule().is_some_and(|rule| self.plan.rules.setting(rule) == Setting::Earn)
+    }
+
     /// Begins a replay under this plan.
     pub fn new(plan: Plan) -> Self {
         Self { plan, tally: Tally::default() }
@@ -118,7 +127,9 @@ impl Replay {
         self.tally.decisions += 1;
         let outcomes = Outcome::of(record).and_then(|was| Ok((was, self.plan.outcome(record)?)));
         match outcomes {
-            Ok((was, would_be)) if was == would_be => self.tally.unchanged += 1,
+            Ok((was, would_be)) if was == would_be || self.still_earns(record, was, would_be) => {
+                self.tally.unchanged += 1;
+            }
             Ok((was, would_be)) => self.tally.change(record, was, would_be),
             Err(gap) => *self.tally.gaps.entry(gap).or_default() += 1,
         }
@@ -501,6 +512,9 @@ mod tests {
         earning.plan.earned.insert("owner_forbidden");
         earning.take(&observed("owner", 403));
         assert_eq!(earning.tally.all.newly_refused, 1);
+        // the configuration is the same: this one was only forwarded so that Glance goes on judging
+        earning.take(&Record { setting: Some("earn".into()), ..observed("owner", 403) });
+        assert_eq!((earning.tally.unchanged, earning.tally.all.newly_refused), (2, 1));
     }
 
     #[test]
