@@ -8,6 +8,7 @@ use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::rules::record::Record;
 use crate::rules::record::VERSION;
@@ -58,13 +59,24 @@ pub fn read_file(path: &Path, each: impl FnMut(u64, Result<Record, String>)) -> 
 /// # Errors
 /// Tells what is wrong with it.
 pub fn parse(line: &[u8]) -> Result<Record, String> {
-    let value: serde_json::Value = serde_json::from_slice(line).map_err(|error| format!("it is no JSON: {error}"))?;
-    match value.get("version").and_then(serde_json::Value::as_u64) {
+    let mut value: Value = serde_json::from_slice(line).map_err(|error| format!("it is no JSON: {error}"))?;
+    disarm(&mut value);
+    match value.get("version").and_then(Value::as_u64) {
         Some(version) if version == u64::from(VERSION) => {
             Record::deserialize(value).map_err(|error| format!("it is no decision: {error}"))
         }
         Some(version) => Err(format!("its version is {version}, and this gate reads version {VERSION}")),
         None => Err("it is no decision: it has no version".into()),
+    }
+}
+
+/// Takes control characters out of all texts: they are shown in a terminal, which must not take its orders from there.
+fn disarm(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains(char::is_control) => *text = text.replace(char::is_control, "\u{fffd}"),
+        Value::Array(items) => items.iter_mut().for_each(disarm),
+        Value::Object(fields) => fields.values_mut().for_each(disarm),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -87,8 +99,19 @@ fn skip_line(file: &mut impl BufRead) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::MAX_LINE;
+    use super::disarm;
     use super::read;
+
+    #[test]
+    fn no_text_of_a_line_gives_a_terminal_orders() {
+        let mut value = json!({"project": "\u{1b}[31mred\nfake line", "roles": ["a\u{7}b", "plain"], "n": 1});
+        disarm(&mut value);
+        let expected = json!({"project": "\u{fffd}[31mred\u{fffd}fake line", "roles": ["a\u{fffd}b", "plain"], "n": 1});
+        assert_eq!(value, expected);
+    }
 
     #[test]
     fn bad_lines_are_told_by_number_and_do_not_end_the_reading() {

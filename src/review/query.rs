@@ -67,6 +67,10 @@ impl Asked {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value =
                 percent_decode_str(value).decode_utf8().map_err(|_| format!("{name} is not UTF-8"))?.into_owned();
+            // the answer is read in a terminal, which must not take its orders from there
+            if value.contains(char::is_control) {
+                return Err(format!("{name} has a control character in it"));
+            }
             match name {
                 "request_id" => request = Some(value),
                 "scope" => hypothesis.scope = value,
@@ -146,6 +150,7 @@ mod tests {
             "colour=red",
             "member=m&status=s",
             "member=%ff",
+            "member=m&status=accepted&project=%1b%5b31mred",
             "project=p&member=m&status=s&visibility=odd",
         ] {
             assert!(Asked::parse(query).is_err(), "{query}");
