@@ -50,7 +50,7 @@ pub struct Arguments {
     #[arg(long, value_name = "ID")]
     image: Option<String>,
     /// The image's owner; an image may have none
-    #[arg(long, value_name = "ID", requires = "visibility")]
+    #[arg(long, value_name = "ID", requires = "visibility", conflicts_with = "not_visible")]
     image_owner: Option<String>,
     /// The image's visibility: public, community, shared or private
     #[arg(long, value_name = "WORD", conflicts_with = "not_visible")]
