@@ -179,33 +179,27 @@ impl Refusal {
 
     /// Tells whether it is a judgement on a member update, which Glance's own can be compared with.
     pub fn is_judgement(self) -> bool {
-        matches!(
-            self,
-            Self::TokenMissing
-                | Self::TokenAmbiguous
-                | Self::TokenMalformed
-                | Self::TokenForged
-                | Self::TokenExpired
-                | Self::TokenInvalid
-                | Self::AccessRuleForbids
-                | Self::MethodNotAllowed
-                | Self::MediaTypeUnsupported
-                | Self::ContentEncodingUnsupported
-                | Self::BodyTooLarge
-                | Self::BodyMissing
-                | Self::BodyMalformed
-                | Self::BodyAmbiguous
-                | Self::BodyNotObject
-                | Self::BodyNotContainer
-                | Self::StatusMissing
-                | Self::StatusUnknown
-                | Self::ImageNotFound
-                | Self::ImageNotShared
-                | Self::OwnerForbidden
-                | Self::NotTheMember
-                | Self::MemberNotFound
-                | Self::RoleForbidden
-        )
+        self.is_of_credential()
+            || matches!(
+                self,
+                Self::MethodNotAllowed
+                    | Self::MediaTypeUnsupported
+                    | Self::ContentEncodingUnsupported
+                    | Self::BodyTooLarge
+                    | Self::BodyMissing
+                    | Self::BodyMalformed
+                    | Self::BodyAmbiguous
+                    | Self::BodyNotObject
+                    | Self::BodyNotContainer
+                    | Self::StatusMissing
+                    | Self::StatusUnknown
+                    | Self::ImageNotFound
+                    | Self::ImageNotShared
+                    | Self::OwnerForbidden
+                    | Self::NotTheMember
+                    | Self::MemberNotFound
+                    | Self::RoleForbidden
+            )
     }
 
     /// Returns the refusal of this reason.
@@ -213,8 +207,8 @@ impl Refusal {
         Self::ALL.iter().copied().find(|refusal| refusal.reason() == reason)
     }
 
-    /// Tells whether it may come before anybody has vouched for the caller.
-    pub fn precedes_identity(self) -> bool {
+    /// Tells whether it is about the credential that came with the call.
+    fn is_of_credential(self) -> bool {
         matches!(
             self,
             Self::TokenMissing
@@ -224,11 +218,16 @@ impl Refusal {
                 | Self::TokenExpired
                 | Self::TokenInvalid
                 | Self::AccessRuleForbids
-                | Self::KeystoneUnavailable
-                | Self::IssuerUnavailable
-                | Self::RateLimited
-                | Self::Overloaded
         )
+    }
+
+    /// Tells whether it may come before anybody has vouched for the caller.
+    pub fn precedes_identity(self) -> bool {
+        self.is_of_credential()
+            || matches!(
+                self,
+                Self::KeystoneUnavailable | Self::IssuerUnavailable | Self::RateLimited | Self::Overloaded
+            )
     }
 
     /// Returns all rules.

@@ -146,13 +146,10 @@ impl Rules {
 
     /// Decides what becomes of one refused call.
     pub fn mode(&self, refusal: Refusal, project: Option<&ProjectId>) -> Mode {
-        if !refusal.is_rule() || self.shared.config.is_fixed(refusal) {
-            return Mode::Enforce;
-        }
         let (config, learned) = (&self.shared.config, &self.shared.learned);
         let has_earned =
             || learned.earned.is_enforced(refusal) && !learned.earned.is_probe(refusal, config.probe_percent);
-        config.setting(refusal).mode(project, &config.projects, learned.switch.is_on(), has_earned)
+        config.mode(refusal, project, learned.switch.is_on(), has_earned)
     }
 
     /// Takes in how a request ended: compares, counts, keeps.

@@ -7,6 +7,7 @@ pub mod life;
 pub mod lines;
 pub mod log;
 pub mod metrics;
+pub mod millis;
 pub mod outlets;
 pub mod rotated_file;
 pub mod traces;

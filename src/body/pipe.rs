@@ -131,6 +131,26 @@ impl Pipe {
         }
     }
 
+    /// Moves at most `max` bytes in of a body of which so much is left, and counts them off. Must be empty.
+    ///
+    /// # Errors
+    /// Tells how the socket broke, or that it ended before the body.
+    pub fn poll_fill_body(
+        &mut self,
+        from: Socket<'_>,
+        max: u64,
+        left: &mut u64,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Poured>> {
+        let poured = ready!(self.poll_fill(from, max.min(*left), context))?;
+        match poured {
+            Poured::Bytes(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Poured::Bytes(count) => *left = left.saturating_sub(count as u64),
+            Poured::Unable => {}
+        }
+        Poll::Ready(Ok(poured))
+    }
+
     /// Moves bytes out, and returns how many.
     ///
     /// # Errors

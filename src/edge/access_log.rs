@@ -8,6 +8,7 @@ use http::Version;
 use crate::call::Account;
 use crate::openstack::member::RequestedStatus;
 use crate::peer::address_text;
+use crate::telemetry::millis;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug)]
@@ -49,20 +50,11 @@ pub fn write(account: &Account, outcome: &Outcome) {
         }),
         project.id = account.project().map(crate::openstack::identity::ProjectId::as_str),
         user.id = account.user().map(crate::openstack::identity::UserId::as_str),
-        token.age_ms = account.token_age.map(millis),
-        ownership.age_ms = account.ownership_age.map(millis),
+        token.age_ms = account.token_age.map(millis::whole),
+        ownership.age_ms = account.ownership_age.map(millis::whole),
         upstream.status = account.upstream_status.map(|status| status.as_u16()),
         bytes_out = outcome.bytes,
         whole = outcome.whole,
-        duration_ms = in_millis(outcome.took),
+        duration_ms = millis::precise(outcome.took),
     );
-}
-
-/// Returns milliseconds, to the microsecond.
-pub fn in_millis(took: Duration) -> f64 {
-    (took.as_secs_f64() * 1e6).round() / 1e3
-}
-
-fn millis(age: Duration) -> u64 {
-    u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
 }

@@ -35,6 +35,7 @@ use crate::rules::Rules;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::RefusalLabels;
 use crate::telemetry::metrics::RequestLabels;
+use crate::telemetry::millis;
 use crate::telemetry::traces::trace::Trace;
 
 /// Puts [`Tell`] around a service.
@@ -256,7 +257,7 @@ impl Drop for Opened {
                 trace.id = self.trace.as_ref().map(|trace| tracing::field::display(trace.id())),
                 http.method = self.method.as_str(),
                 http.path = self.target.as_ref().map_or("", |target| target.path()),
-                duration_ms = access_log::in_millis(self.started.elapsed()),
+                duration_ms = millis::precise(self.started.elapsed()),
                 "client hung up before its answer"
             );
         }

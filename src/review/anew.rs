@@ -20,6 +20,7 @@ use crate::openstack::member::Media;
 use crate::openstack::member::MemberStatus;
 use crate::openstack::member::RequestedStatus;
 use crate::refusal::Refusal;
+use crate::review::stage::Stage;
 use crate::rules::record::Inputs;
 use crate::rules::record::Record;
 
@@ -81,16 +82,7 @@ pub fn say(record: &Record, contract: Contract) -> Result<Decision, Gap> {
 
 /// Tells whether the refusal comes out of the decision itself, and not out of what it was made of.
 pub fn is_decided(refusal: Refusal) -> bool {
-    matches!(
-        refusal,
-        Refusal::StatusUnknown
-            | Refusal::ImageNotFound
-            | Refusal::ImageNotShared
-            | Refusal::OwnerForbidden
-            | Refusal::NotTheMember
-            | Refusal::MemberNotFound
-            | Refusal::RoleForbidden
-    )
+    Stage::of(refusal, None) == Stage::Decision
 }
 
 fn decide_anew(inputs: &Inputs, contract: Contract) -> Result<Decision, Gap> {

@@ -44,11 +44,8 @@ pub enum Outcome {
 impl Plan {
     /// Decides what becomes of a refused call of the project.
     pub fn mode(&self, refusal: Refusal, project: Option<&ProjectId>) -> Mode {
-        if !refusal.is_rule() || self.rules.is_fixed(refusal) {
-            return Mode::Enforce;
-        }
         let has_earned = || self.earned.contains(refusal.reason());
-        self.rules.setting(refusal).mode(project, &self.rules.projects, self.kill_switch, has_earned)
+        self.rules.mode(refusal, project, self.kill_switch, has_earned)
     }
 
     /// Decides what becomes of a recorded call.

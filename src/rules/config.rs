@@ -8,6 +8,7 @@ use crate::openstack::identity::ProjectId;
 use crate::refusal::Refusal;
 use crate::rules::decision_log;
 use crate::rules::earned::EnforceAfter;
+use crate::rules::setting::Mode;
 use crate::rules::setting::Setting;
 use crate::rules::setting::Share;
 
@@ -67,6 +68,21 @@ impl Config {
             Setting::Enforce(_) if !refusal.is_judgement() => Setting::Enforce(Share::All),
             setting => setting,
         }
+    }
+
+    /// Decides what becomes of one refused call of the project; whether the rule has earned its enforcement is only asked
+    /// where it counts.
+    pub fn mode(
+        &self,
+        refusal: Refusal,
+        project: Option<&ProjectId>,
+        kill_switch: bool,
+        has_earned: impl FnOnce() -> bool,
+    ) -> Mode {
+        if !refusal.is_rule() || self.is_fixed(refusal) {
+            return Mode::Enforce;
+        }
+        self.setting(refusal).mode(project, &self.projects, kill_switch, has_earned)
     }
 
     /// Tells whether the rule is enforced whatever it is set to. A Glance that takes the gate's word for who asks has none

@@ -15,6 +15,7 @@ use crate::refusal::Refusal;
 use crate::rules::config::Config;
 use crate::rules::drift::Agreement;
 use crate::rules::setting::Setting;
+use crate::telemetry::millis;
 
 /// The version of the schema, `docs/DECISIONS.md`.
 pub const VERSION: u32 = 1;
@@ -155,7 +156,7 @@ impl Record {
             status,
             cause: account.cause.as_deref().map(Into::into),
             inputs: Inputs::of(account, by.lookup_as),
-            took_ms: (took.as_secs_f64() * 1e6).round() / 1e3,
+            took_ms: millis::precise(took),
         }
     }
 
@@ -201,12 +202,12 @@ impl Inputs {
                 Roles::Known(roles) => Some(roles.iter().map(ToString::to_string).collect()),
                 Roles::Unknown => None,
             }),
-            token_age_ms: account.token_age.map(millis),
+            token_age_ms: account.token_age.map(millis::whole),
             lookup_as: seen.map(|_| lookup_as.into()),
             seen: seen.map(Into::into),
             owner: image.and_then(|image| image.owner.as_ref()).map(ToString::to_string),
             visibility: image.map(|image| image.visibility.to_string()),
-            ownership_age_ms: account.ownership_age.map(millis),
+            ownership_age_ms: account.ownership_age.map(millis::whole),
         }
     }
 }
@@ -219,10 +220,6 @@ fn mode(verdict: Verdict) -> Option<&'static str> {
         Verdict::RuleOff => Some("off"),
         Verdict::PassedThrough | Verdict::Permitted | Verdict::Asked => None,
     }
-}
-
-fn millis(age: Duration) -> u64 {
-    u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Returns this moment as RFC 3339, in UTC, to the millisecond.

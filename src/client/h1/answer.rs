@@ -162,12 +162,7 @@ impl<G: GiveBack> AnswerBody<G> {
         let Some(socket) = connection.stream.socket() else { return Poll::Ready(Ok(Poured::Unable)) };
         // the rest needs no memory
         connection.read = BytesMut::new();
-        let poured = ready!(pipe.poll_fill(socket, max.min(*left), context))?;
-        match poured {
-            Poured::Bytes(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-            Poured::Bytes(count) => *left = left.saturating_sub(count as u64),
-            Poured::Unable => {}
-        }
+        let poured = ready!(pipe.poll_fill_body(socket, max, left, context))?;
         if *left == 0 {
             self.coding = Coding::Ended;
         }

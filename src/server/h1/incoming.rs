@@ -95,12 +95,7 @@ impl<S: 'static> Wire<S> {
         };
         // the rest needs no memory
         self.unread = BytesMut::new();
-        let poured = ready!(pipe.poll_fill(socket, max.min(*left), context))?;
-        match poured {
-            Poured::Bytes(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-            Poured::Bytes(count) => *left = left.saturating_sub(count as u64),
-            Poured::Unable => {}
-        }
+        let poured = ready!(pipe.poll_fill_body(socket, max, left, context))?;
         if *left == 0 {
             self.body = Left::Nothing;
         }
