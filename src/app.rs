@@ -10,6 +10,7 @@ pub mod listeners;
 pub mod operators;
 pub mod per_worker;
 pub mod reload;
+pub mod shadowing;
 
 use std::fmt;
 use std::io;
@@ -49,6 +50,7 @@ pub struct App {
     exports: Exports,
     workers: Vec<JoinHandle<usize>>,
     control: JoinHandle<usize>,
+    shadow: JoinHandle<usize>,
 }
 
 impl App {
@@ -73,6 +75,7 @@ impl App {
         let admin_address = address_of(&listeners.admin)?;
         let offer = listeners.offer(config)?;
         let rules = built.rules.clone();
+        let built_shadow = built.shadow.copies();
         let current = Arc::new(Current::new(Generation::first(config.clone(), built)));
         let reloader = Reloader::new(current.clone(), source);
         let (stop, replaced) = (CancellationToken::new(), CancellationToken::new());
@@ -81,6 +84,10 @@ impl App {
             threads.push(worker(index, hand, current.clone(), stop.clone())?);
         }
         let exports = Exports::default();
+        let (copies, lasts, ended) = (built_shadow, current.clone(), exports.ending.clone());
+        let shadow = workers::spawn("shadow".into(), Vec::new(), move |_| async move {
+            copies.run(ended, || lasts.drain_timeout()).await
+        })?;
         let control = Control {
             current,
             reloader: reloader.clone(),
@@ -98,7 +105,7 @@ impl App {
             // it is gone already, or it goes on: then both serve, and nobody is lost
             tracing::warn!(%error, "the process before did not say that it stops");
         }
-        Ok(Self { address, admin_address, reloader, rules, replaced, stop, exports, workers: threads, control })
+        Ok(Self { address, admin_address, reloader, rules, replaced, stop, exports, workers: threads, control, shadow })
     }
 
     /// Returns who replaces the configuration.
@@ -120,7 +127,7 @@ impl App {
         let ended: Vec<_> = self.workers.into_iter().map(JoinHandle::join).collect();
         // there will be no more spans
         self.exports.ending.cancel();
-        let ended = ended.into_iter().chain([self.control.join()]);
+        let ended = ended.into_iter().chain([self.control.join(), self.shadow.join()]);
         let cut = ended.map(|cut| cut.map_err(|_| io::Error::other("a worker thread panicked"))).sum();
         // no request will end after this
         self.rules.finish();

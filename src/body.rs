@@ -5,6 +5,7 @@ pub mod incoming;
 pub mod lease;
 pub mod pipe;
 pub mod pour;
+pub mod tee;
 
 use std::fmt;
 use std::future::Future;

@@ -11,6 +11,8 @@ pub mod reader;
 pub mod rules_section;
 pub mod sections;
 pub mod settings;
+pub mod shadow_files;
+pub mod shadow_section;
 pub mod tracing_section;
 pub mod transport_section;
 pub mod value;
@@ -42,6 +44,7 @@ use crate::rules;
 use crate::rules::record::DecidedBy;
 use crate::server;
 use crate::server::wire;
+use crate::shadow;
 use crate::telemetry::log;
 use crate::telemetry::traces;
 use crate::upstream::balance;
@@ -82,6 +85,8 @@ pub struct Config {
     pub overload: overload::Config,
     /// `[limits] …_per_client, …_per_project`.
     pub rates: rate::Config,
+    /// `[shadow]`.
+    pub shadow: shadow::config::Config,
     /// What each key was set to, to be told; empty if it was not read from text.
     pub settings: Settings,
 }
@@ -167,6 +172,7 @@ impl Default for Config {
             member_limit: limit::Config::default(),
             overload: overload::Config::default(),
             rates: rate::Config::default(),
+            shadow: shadow::config::Config::default(),
             settings: Settings::default(),
         }
     }

@@ -48,6 +48,7 @@ use crate::route::Route;
 use crate::rules::Rules;
 use crate::service_token::ServiceTokens;
 use crate::service_token::VouchLayer;
+use crate::shadow::layer::ShadowLayer;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Forward;
 use crate::vouch::Vouchers;
@@ -89,6 +90,8 @@ pub struct Parts {
     pub healthcheck: Healthcheck,
     /// Whether requests are traced.
     pub traces: TraceLayer,
+    /// What is copied to staging.
+    pub shadow: ShadowLayer,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -110,6 +113,9 @@ pub fn build(parts: Parts) -> HttpService {
         .service(parts.forward);
 
     let lookup = OwnershipLookup::new(parts.ownership, parts.ownerships.clone(), forward.clone());
+
+    // what clients ask may be copied to staging; what the gate itself asks is not
+    let forward = ServiceBuilder::new().layer(parts.shadow).service(forward);
 
     // PUT /v2/images/{image_id}/members/{member_id}: prove, then forward
     let member_update = ServiceBuilder::new()

@@ -10,5 +10,6 @@ pub mod metrics;
 pub mod millis;
 pub mod outlets;
 pub mod rotated_file;
+pub mod shadows;
 pub mod traces;
 pub mod upstreams;

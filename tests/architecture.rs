@@ -8,7 +8,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 /// The level of each module; an import may stay on its level or go down, unless a rule below says no.
-const LEVELS: [(&str, u8); 32] = [
+const LEVELS: [(&str, u8); 33] = [
     ("main", 8),
     ("command", 8),
     ("demo", 7),
@@ -25,6 +25,7 @@ const LEVELS: [(&str, u8); 32] = [
     ("service_token", 3),
     ("identify", 3),
     ("vouch", 3),
+    ("shadow", 3),
     ("keystone", 2),
     ("oidc", 2),
     ("glance", 2),

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::glance;
 use crate::keystone;
 use crate::oidc;
+use crate::shadow::config::Credentials;
 use crate::vouch::Telling;
 
 /// What the answers of Keystone, of the issuers and of Glance depend on.
@@ -153,6 +154,23 @@ pub fn upstream_trust(config: &Config) -> io::Result<Option<Trust>> {
 pub fn collector_trust(config: &Config) -> io::Result<Option<Trust>> {
     let files: Vec<&Path> = config.tracing.cafile.iter().map(PathBuf::as_path).collect();
     digest_of(&files, config.tracing.cafile.is_none() && is_secured(&config.tracing.endpoint))
+}
+
+/// Returns a digest of the certificates that staging and its Keystone are trusted by, if there are any.
+///
+/// # Errors
+/// Fails if a file can not be read.
+pub fn shadow_trust(config: &Config) -> io::Result<Option<Trust>> {
+    let shadow = &config.shadow;
+    let exchange = match &shadow.credentials {
+        Credentials::Exchange(file) => Some(file),
+        Credentials::Strip | Credentials::Keep => None,
+    };
+    let files = shadow.cafile.iter().chain(exchange.and_then(|file| file.cafile.as_ref()));
+    let files: Vec<&Path> = files.map(PathBuf::as_path).collect();
+    let servers = shadow.cafile.is_none() && [&shadow.target, &shadow.control].into_iter().any(|url| is_secured(url));
+    let keystone = exchange.is_some_and(|file| file.cafile.is_none() && is_secured(&file.auth_url));
+    digest_of(&files, servers || keystone)
 }
 
 fn is_secured(url: &str) -> bool {

@@ -1,10 +1,8 @@
 //! Builds every part of the gate from a configuration; after a reload, with what may be kept of the parts before.
 
 use std::io;
-use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread;
 
 use pingora_limits::inflight::Inflight;
 
@@ -13,7 +11,9 @@ use crate::app::basis::Basis;
 use crate::app::basis::Keep;
 use crate::app::basis::Trust;
 use crate::app::exports::Tracing;
+use crate::app::per_worker;
 use crate::app::per_worker::PerWorker;
+use crate::app::shadowing::Shadowing;
 use crate::cache::Bounds;
 use crate::client::json;
 use crate::client::json::JsonClient;
@@ -75,6 +75,8 @@ pub struct Built {
     pub wire: Wire,
     /// Where traces go.
     pub tracing: Tracing,
+    /// What is copied to staging.
+    pub shadow: Shadowing,
 }
 
 impl Built {
@@ -84,7 +86,7 @@ impl Built {
     /// Fails if a key, a certificate or a name of the configuration can not be used.
     pub fn new(config: &Config) -> io::Result<Self> {
         let metrics = Metrics::default();
-        Ok(Self {
+        let built = Self {
             basis: Basis::of(config)?,
             verifier: verifier(config, &metrics, key_ring(config)?)?,
             has_own_token: Arc::default(),
@@ -96,13 +98,15 @@ impl Built {
             overload: OverloadLayer::new(config.overload.clone()),
             clients: Arc::new(Inflight::new()),
             wire: Wire::new(&config.server.wire, &config.server.trusted_proxies, &metrics)?,
-            pools: pools(config, worker_count(config)),
+            pools: pools(config, per_worker::count(config)),
             balance: Balance::new(&config.upstream, &metrics)?,
             upstream: config.upstream.clone(),
             upstream_trust: basis::upstream_trust(config)?,
             tracing: Tracing::new(config, &metrics)?,
+            shadow: Shadowing::new(config, &metrics)?,
             metrics,
-        })
+        };
+        Ok(built.shadowed(config))
     }
 
     /// Builds all parts for another configuration. Counts go on; what is remembered stays if it would be remembered
@@ -136,6 +140,7 @@ impl Built {
         };
         let wire = Wire::new(&config.server.wire, &config.server.trusted_proxies, metrics)?;
         let tracing = self.tracing.succeed(config, metrics)?;
+        let shadow = self.shadow.renewed(config)?;
         // what is known of the upstreams' health stays with them: a reload makes no dead one look alive
         let upstream_trust = basis::upstream_trust(config)?;
         let is_same = self.upstream == config.upstream
@@ -147,7 +152,7 @@ impl Built {
         } else {
             (Balance::new(&config.upstream, metrics)?, pools(config, self.pools.workers()))
         };
-        Ok(Self {
+        let built = Self {
             basis,
             verifier,
             has_own_token,
@@ -164,8 +169,23 @@ impl Built {
             upstream: config.upstream.clone(),
             upstream_trust,
             tracing,
+            shadow,
             metrics: self.metrics.clone(),
-        })
+        };
+        Ok(built.shadowed(config))
+    }
+
+    /// Joins the shadow with the parts that it needs.
+    fn shadowed(self, config: &Config) -> Self {
+        // with rates of its own: no client pays for copies
+        let vouchers = self.vouchers(config, Rates::new(config.rates.clone()));
+        let shadow = self.shadow.joined(config, &self.balance, vouchers, &self.metrics);
+        Self { shadow, ..self }
+    }
+
+    fn vouchers(&self, config: &Config, rates: Rates) -> Vouchers {
+        let service_type = &config.keystone.service_type;
+        Vouchers::new(self.verifier.clone(), self.issuers.clone(), service_type, config.telling, rates)
     }
 
     /// Drops the metrics of upstreams that are no longer there; their health is not looked at any more.
@@ -205,13 +225,7 @@ impl Built {
             profile: config.profile,
             rules: self.rules.clone(),
             body: config.body.clone(),
-            vouchers: Vouchers::new(
-                self.verifier.clone(),
-                self.issuers.clone(),
-                &config.keystone.service_type,
-                config.telling,
-                self.rates.clone(),
-            ),
+            vouchers: self.vouchers(config, self.rates.clone()),
             mount: config.server.mount.as_str().into(),
             member_limit: self.member_limit.clone(),
             service_tokens: ServiceTokens::new(
@@ -225,16 +239,9 @@ impl Built {
             respond: RespondLayer::new(&config.keystone.www_authenticate_uri),
             healthcheck: Healthcheck::new(config.server.healthcheck_disable_file.clone(), self.balance.clone()),
             traces: TraceLayer::new(self.tracing.traces.clone(), &config.server.mount),
+            shadow: self.shadow.layer(),
             metrics: self.metrics.clone(),
         })
-    }
-}
-
-/// Returns how many worker threads a configuration wants; a gate that runs keeps those it has.
-fn worker_count(config: &Config) -> usize {
-    match config.server.workers {
-        0 => thread::available_parallelism().map_or(1, NonZero::get),
-        workers => workers,
     }
 }
 

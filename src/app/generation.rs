@@ -75,6 +75,7 @@ impl Generation {
     pub fn tell(&self) {
         self.built.metrics.life.uses(self.number, &self.revision);
         self.built.rules.take_effect();
+        self.built.shadow.take_effect();
     }
 }
 

@@ -1,5 +1,10 @@
 //! One of a kind for each worker thread.
 
+use std::num::NonZero;
+use std::thread;
+
+use crate::config::Config;
+
 /// As many as there are workers: never none, so that each worker finds its own.
 #[derive(Clone, Debug)]
 pub struct PerWorker<T> {
@@ -26,6 +31,14 @@ impl<T> PerWorker<T> {
     /// Makes something of each.
     pub fn map<U>(&self, mut make: impl FnMut(&T) -> U) -> PerWorker<U> {
         PerWorker { first: make(&self.first), others: self.others.iter().map(make).collect() }
+    }
+}
+
+/// Returns how many worker threads a configuration wants; a gate that runs keeps those it has.
+pub fn count(config: &Config) -> usize {
+    match config.server.workers {
+        0 => thread::available_parallelism().map_or(1, NonZero::get),
+        workers => workers,
     }
 }
 

@@ -74,6 +74,18 @@ impl JsonClient {
     /// # Errors
     /// Fails if the certificates can not be read.
     pub fn new(limits: Limits, cafile: Option<&Path>) -> io::Result<Self> {
+        Self::build(limits, cafile, true)
+    }
+
+    /// Makes a client that sends each request once, and never again, on whatever connection it was.
+    ///
+    /// # Errors
+    /// As [`JsonClient::new`].
+    pub fn once(limits: Limits, cafile: Option<&Path>) -> io::Result<Self> {
+        Self::build(limits, cafile, false)
+    }
+
+    fn build(limits: Limits, cafile: Option<&Path>, sends_unsent_again: bool) -> io::Result<Self> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -86,6 +98,7 @@ impl JsonClient {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(limits.idle_connections)
+            .retry_canceled_requests(sends_unsent_again)
             .build(connector);
         Ok(Self { client, limits })
     }
@@ -132,8 +145,8 @@ fn begin_span(trace: &Trace, request: &mut Request<Full<Bytes>>) -> Box<Exchange
 }
 
 impl JsonClientError {
-    /// Returns the word that it is called in traces.
-    fn as_str(self) -> &'static str {
+    /// Returns the word that it is called in traces and metrics.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
             Self::Broken => "broken",

@@ -39,6 +39,7 @@ pub fn load_without_secrets(path: &Path, environment: &[(String, String)]) -> Re
     let is_secret = |mistake: &Mistake| {
         let key = mistake.key.strip_prefix("[keystone_authtoken] ");
         key.is_some_and(|key| key.starts_with("password") || key.starts_with("application_credential_secret"))
+            || mistake.key == "[shadow] exchange_file"
     };
     match load(path, environment) {
         Err(mistakes) if !mistakes.is_empty() && mistakes.iter().all(is_secret) => {

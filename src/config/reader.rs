@@ -192,6 +192,11 @@ impl Section<'_, '_> {
         }
     }
 
+    /// Notes a mistake in a file that the key names.
+    pub fn mistake_elsewhere(&mut self, mistake: Mistake) {
+        self.book.mistakes.push(mistake);
+    }
+
     fn note(&mut self, source: String, line: Option<usize>, key: &str, what: &str, hint: &str) {
         let key = if self.name.is_empty() { key.to_owned() } else { format!("[{}] {key}", self.name) };
         self.book.mistakes.push(Mistake { source, line, key, what: what.into(), hint: hint.into() });

@@ -15,6 +15,7 @@ use crate::config::reader::Book;
 use crate::config::reader::Section;
 use crate::config::rules_section;
 use crate::config::settings::Settings;
+use crate::config::shadow_section;
 use crate::config::tracing_section;
 use crate::config::transport_section;
 use crate::config::value::ByteSize;
@@ -60,6 +61,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
     let (body, member_limit) = member_update(&mut book.section("member_update"));
     let (overload, rates) = limits(&mut book.section("limits"));
     upstream.rules.shed = balance_section::shed(&mut book.section("limits"));
+    let shadow = shadow_section::read(&mut book.section("shadow"));
     if admin_listen == server.listen && admin_listen.port() != 0 {
         book.section("admin").mistake("listen", "clients connect there", "give operators an address of their own");
     }
@@ -80,6 +82,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
         member_limit,
         overload,
         rates,
+        shadow,
         settings: Settings::default(),
     }
 }

@@ -30,6 +30,8 @@ pub struct ServiceToken {
     url: String,
     body: Secret<Bytes>,
     held: Mutex<Held>,
+    /// Where the credential is configured.
+    place: &'static str,
 }
 
 /// The token, and what went wrong last.
@@ -58,10 +60,16 @@ struct Token {
 impl ServiceToken {
     /// Prepares to log in at `auth_url` with the credential.
     pub fn new(auth_url: &str, credentials: &Credentials) -> Self {
+        Self::of(auth_url, credentials, "[keystone_authtoken]")
+    }
+
+    /// The same, for a credential that is configured elsewhere.
+    pub fn of(auth_url: &str, credentials: &Credentials, place: &'static str) -> Self {
         Self {
             url: format!("{auth_url}/auth/tokens"),
             body: Secret::new(login(credentials).to_string().into()),
             held: Mutex::default(),
+            place,
         }
     }
 
@@ -121,7 +129,7 @@ impl ServiceToken {
                 Ok(token)
             }
             Err((cause, is_refused)) => {
-                tracing::warn!(%cause, "the gate has no token of its own");
+                tracing::warn!(%cause, credential = self.place, "the gate has no token of its own");
                 held.failed = Some(Failed { at: Instant::now(), cause: cause.clone(), is_refused });
                 Err(cause)
             }
@@ -141,7 +149,7 @@ impl ServiceToken {
         match answer.status {
             StatusCode::CREATED => {}
             StatusCode::UNAUTHORIZED => {
-                return Err(("keystone refuses the gate's credential: check [keystone_authtoken]".into(), true));
+                return Err((format!("keystone refuses the gate's credential: check {}", self.place), true));
             }
             status => return Err(outage(format!("keystone answered {status} to the gate's login"))),
         }

@@ -13,6 +13,15 @@ pub const X_OPENSTACK_REQUEST_ID: HeaderName = HeaderName::from_static("x-openst
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestId(Uuid);
 
+/// Which of an id's draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draw {
+    /// Whether something is done.
+    First,
+    /// Whether more is done where the first said yes.
+    Second,
+}
+
 impl RequestId {
     /// Makes a new id.
     pub fn random() -> Self {
@@ -27,6 +36,17 @@ impl RequestId {
             return None;
         }
         Uuid::try_parse(text).ok().map(Self)
+    }
+
+    /// Draws one of a hundred, always the same one for the same id. Two draws of one id have nothing to do with each other.
+    pub fn draw(self, draw: Draw) -> u8 {
+        // the bits of a random id (RFC 9562 section 5.4) that are neither its version nor its variant
+        let shift = match draw {
+            Draw::First => 0,
+            Draw::Second => 80,
+        };
+        let bits = (self.0.as_u128() >> shift) & 0xffff_ffff;
+        u8::try_from(bits % 100).unwrap_or_default()
     }
 
     /// Writes the id as a header value.

@@ -39,6 +39,11 @@ pub fn route(path: &str, mount: &str) -> Option<&'static str> {
     ROUTES.into_iter().find(|route| is_at(path, route))
 }
 
+/// Returns the route that is written like this, such as `/v2/images/{image_id}`; nothing if there is none.
+pub fn known(written: &str) -> Option<&'static str> {
+    ROUTES.into_iter().find(|route| *route == written)
+}
+
 fn is_at(path: &str, route: &str) -> bool {
     let (mut parts, mut names) = (path.split('/'), route.split('/'));
     loop {

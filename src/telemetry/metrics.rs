@@ -19,6 +19,7 @@ use crate::telemetry::known::Counts;
 use crate::telemetry::known::Known;
 use crate::telemetry::life::Life;
 use crate::telemetry::outlets::Outlets;
+use crate::telemetry::shadows::Shadows;
 
 /// The bounds of the duration histograms, in seconds: from a cached check to a stalled Keystone.
 pub const DURATION_BOUNDS: [f64; 12] =
@@ -159,6 +160,8 @@ pub struct Families {
     known: Known,
     /// Spans and log lines.
     pub outlets: Outlets,
+    /// Copies of the traffic.
+    pub shadows: Shadows,
 }
 
 impl Default for Families {
@@ -187,6 +190,7 @@ impl Default for Families {
             proxy_headers: Family::default(),
             known: Known::default(),
             outlets: Outlets::default(),
+            shadows: Shadows::default(),
         }
     }
 }
@@ -227,6 +231,7 @@ impl Metrics {
         registry.register("tls_handshakes", "Handshakes of the listener by outcome", self.tls_handshakes.clone());
         registry.register("proxy_headers", "Connections by their PROXY header", self.proxy_headers.clone());
         self.outlets.register(&mut registry);
+        self.shadows.register(&mut registry);
         let mut out = String::new();
         // writing to a string fails only if a metric's own Display does, and none here can
         let _ = text::encode(&mut out, &registry);

@@ -39,6 +39,7 @@
 //! | `authority` | certificates of a test's own |
 //! | `scripted` | an upstream that does what a test tells it |
 //! | `observe` | refusals that are only told |
+//! | `shadow`, `shadow_scene` | copies of the traffic for a staging: what it gets and what it never gets |
 //! | `rules` | what single rules are set to, what they earn, and the kill switch |
 //! | `page` | the operators' page: who gets it, what it tells, its live feed |
 //! | `decisions`, `replay_command` | the decision log, and what another configuration would change of it |
@@ -135,6 +136,8 @@ mod scripted;
 mod secrets;
 mod service_token;
 mod service_tokens;
+mod shadow;
+mod shadow_scene;
 mod shedding;
 mod streaming;
 mod targets;
