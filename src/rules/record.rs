@@ -1,7 +1,6 @@
 //! One decision as it is kept, written and read again: all it rested on, no token and no body.
 
 use std::time::Duration;
-use std::time::SystemTime;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -16,6 +15,7 @@ use crate::rules::config::Config;
 use crate::rules::drift::Agreement;
 use crate::rules::setting::Setting;
 use crate::telemetry::millis;
+use crate::telemetry::timestamp;
 
 /// The version of the schema, `docs/DECISIONS.md`.
 pub const VERSION: u32 = 1;
@@ -140,7 +140,7 @@ impl Record {
         let refusal = account.refusal;
         Self {
             version: VERSION,
-            time: now(),
+            time: timestamp::now(),
             request_id: account.request_id.to_string(),
             revision: by.revision.clone(),
             profile: by.profile.into(),
@@ -220,14 +220,4 @@ fn mode(verdict: Verdict) -> Option<&'static str> {
         Verdict::RuleOff => Some("off"),
         Verdict::PassedThrough | Verdict::Permitted | Verdict::Asked => None,
     }
-}
-
-/// Returns this moment as RFC 3339, in UTC, to the millisecond.
-fn now() -> String {
-    let millis = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-    let nanos = i128::try_from(millis).unwrap_or_default() * 1_000_000;
-    time::OffsetDateTime::from_unix_timestamp_nanos(nanos)
-        .ok()
-        .and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok())
-        .unwrap_or_default()
 }
