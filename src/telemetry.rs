@@ -1,5 +1,6 @@
 //! What the gate tells of itself: log lines, metrics and traces.
 
+pub mod differences;
 pub mod json;
 pub mod judgement;
 pub mod known;

@@ -14,6 +14,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use prometheus_client::registry::Unit;
 
+use crate::telemetry::differences::Differences;
 use crate::telemetry::judgement::Judgement;
 use crate::telemetry::known::Counts;
 use crate::telemetry::known::Known;
@@ -162,6 +163,8 @@ pub struct Families {
     pub outlets: Outlets,
     /// Copies of the traffic.
     pub shadows: Shadows,
+    /// What staging answers otherwise.
+    pub differences: Differences,
 }
 
 impl Default for Families {
@@ -191,6 +194,7 @@ impl Default for Families {
             known: Known::default(),
             outlets: Outlets::default(),
             shadows: Shadows::default(),
+            differences: Differences::default(),
         }
     }
 }
@@ -232,6 +236,7 @@ impl Metrics {
         registry.register("proxy_headers", "Connections by their PROXY header", self.proxy_headers.clone());
         self.outlets.register(&mut registry);
         self.shadows.register(&mut registry);
+        self.differences.register(&mut registry);
         let mut out = String::new();
         // writing to a string fails only if a metric's own Display does, and none here can
         let _ = text::encode(&mut out, &registry);
