@@ -31,6 +31,7 @@ use crate::app::listeners::Listeners;
 use crate::app::reload::Reloader;
 use crate::app::reload::Source;
 use crate::config::Config;
+use crate::diff::judge::Judge;
 use crate::rules::Rules;
 use crate::server;
 use crate::server::Counts;
@@ -45,6 +46,7 @@ pub struct App {
     pub admin_address: SocketAddr,
     reloader: Reloader,
     rules: Rules,
+    judge: Judge,
     replaced: CancellationToken,
     stop: CancellationToken,
     exports: Exports,
@@ -74,7 +76,7 @@ impl App {
         let address = address_of(&listeners.main)?;
         let admin_address = address_of(&listeners.admin)?;
         let offer = listeners.offer(config)?;
-        let rules = built.rules.clone();
+        let (rules, judge) = (built.rules.clone(), built.judge.clone());
         let built_shadow = built.shadow.copies();
         let current = Arc::new(Current::new(Generation::first(config.clone(), built)));
         let reloader = Reloader::new(current.clone(), source);
@@ -105,12 +107,29 @@ impl App {
             // it is gone already, or it goes on: then both serve, and nobody is lost
             tracing::warn!(%error, "the process before did not say that it stops");
         }
-        Ok(Self { address, admin_address, reloader, rules, replaced, stop, exports, workers: threads, control, shadow })
+        Ok(Self {
+            address,
+            admin_address,
+            reloader,
+            rules,
+            judge,
+            replaced,
+            stop,
+            exports,
+            workers: threads,
+            control,
+            shadow,
+        })
     }
 
     /// Returns who replaces the configuration.
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
+    }
+
+    /// Returns who compares staging with the primary as the configuration in use says.
+    pub fn judge(&self) -> Judge {
+        self.reloader.current().built.judge.clone()
     }
 
     /// Waits until another process has taken the listeners over.
@@ -131,6 +150,7 @@ impl App {
         let cut = ended.map(|cut| cut.map_err(|_| io::Error::other("a worker thread panicked"))).sum();
         // no request will end after this
         self.rules.finish();
+        self.judge.finish();
         cut
     }
 }

@@ -3,6 +3,7 @@
 pub mod explain;
 pub mod order;
 pub mod replay;
+pub mod shadow;
 
 use std::collections::BTreeSet;
 use std::io;

@@ -13,6 +13,7 @@ pub mod sections;
 pub mod settings;
 pub mod shadow_files;
 pub mod shadow_section;
+pub mod shadow_diff_section;
 pub mod tracing_section;
 pub mod transport_section;
 pub mod value;
@@ -29,6 +30,7 @@ use aws_lc_rs::digest::SHA256;
 use ipnet::IpNet;
 
 use crate::config::settings::Settings;
+use crate::diff;
 use crate::edge::overload;
 use crate::glance;
 use crate::keystone;
@@ -87,6 +89,8 @@ pub struct Config {
     pub rates: rate::Config,
     /// `[shadow]`.
     pub shadow: shadow::config::Config,
+    /// `[shadow_diff]`.
+    pub shadow_diff: diff::config::Config,
     /// What each key was set to, to be told; empty if it was not read from text.
     pub settings: Settings,
 }
@@ -173,6 +177,7 @@ impl Default for Config {
             overload: overload::Config::default(),
             rates: rate::Config::default(),
             shadow: shadow::config::Config::default(),
+            shadow_diff: diff::config::Config::default(),
             settings: Settings::default(),
         }
     }

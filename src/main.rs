@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use clap::Parser;
 use clap::Subcommand;
@@ -33,6 +34,7 @@ use crate::command::explain;
 use crate::command::load_or_tell;
 use crate::command::order::order;
 use crate::command::replay;
+use crate::command::shadow;
 
 /// A request takes some dozens of small pieces of memory and gives them back: what that costs is in docs/PERFORMANCE.md.
 #[global_allocator]
@@ -93,6 +95,9 @@ enum Command {
     /// Tell step by step why a request was answered as it was, or what would become of a call: exit code 0 if it is
     /// explained, 1 if nothing is known of it, 2 if the gate can not be reached or the arguments can not be used
     Explain(Box<explain::Arguments>),
+    /// Look at what staging answered otherwise than the primary
+    #[command(subcommand)]
+    Shadow(shadow::Command),
     /// Run the gate between a Keystone- and a Glance-like neighbour on loopback, and show every answer
     Demo {
         /// End after the tour, with exit code 0 if every answer was the documented one
@@ -121,6 +126,7 @@ fn main() -> ExitCode {
         Command::KillSwitch { position: Position::Off, config, admin } => order("/kill-switch/off", &config, admin),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Shadow(command) => shadow::run(&command),
         Command::Demo { once } => run_demo(once),
         Command::Version => {
             println!("glance-gate {}", env!("CARGO_PKG_VERSION"));
@@ -177,6 +183,10 @@ fn check(path: &Path) -> io::Result<ExitCode> {
     let Some(config) = load_or_tell(path) else { return Ok(ExitCode::from(EXIT_MISTAKES)) };
     // keys, certificates and names that the configuration points to
     Built::new(&config)?;
+    let file = config.shadow_diff.ignore_file.display();
+    for rule in config.shadow_diff.ignore.iter().filter(|rule| rule.is_expired(SystemTime::now())) {
+        eprintln!("{file}:{}: {} has expired and ignores no more: {}", rule.line, rule.about(), rule.reason);
+    }
     println!("{}: good", path.display());
     Ok(ExitCode::SUCCESS)
 }

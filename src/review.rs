@@ -1,6 +1,8 @@
 //! Decisions looked at again: what another configuration would change, and why one came out as it did.
 
 pub mod anew;
+pub mod differences;
+pub mod differences_report;
 pub mod explain;
 pub mod hypothesis;
 pub mod lines;

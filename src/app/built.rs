@@ -19,6 +19,8 @@ use crate::client::json;
 use crate::client::json::JsonClient;
 use crate::client::pool::Pool;
 use crate::config::Config;
+use crate::diff::ids::Ids;
+use crate::diff::judge::Judge;
 use crate::edge::headers::HeadersLayer;
 use crate::edge::healthcheck::Healthcheck;
 use crate::edge::overload::OverloadLayer;
@@ -77,6 +79,8 @@ pub struct Built {
     pub tracing: Tracing,
     /// What is copied to staging.
     pub shadow: Shadowing,
+    /// Who compares staging with the primary; what is known goes on through all configurations.
+    pub judge: Judge,
 }
 
 impl Built {
@@ -104,6 +108,7 @@ impl Built {
             upstream_trust: basis::upstream_trust(config)?,
             tracing: Tracing::new(config, &metrics)?,
             shadow: Shadowing::new(config, &metrics)?,
+            judge: Judge::new(&config.shadow_diff, Ids::default(), &metrics),
             metrics,
         };
         Ok(built.shadowed(config))
@@ -170,6 +175,7 @@ impl Built {
             upstream_trust,
             tracing,
             shadow,
+            judge: self.judge.renewed(&config.shadow_diff, Ids::default()),
             metrics: self.metrics.clone(),
         };
         Ok(built.shadowed(config))

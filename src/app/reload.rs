@@ -56,6 +56,11 @@ impl Reloader {
         Self { shared: Arc::new(Shared { current, source, one_at_a_time: Mutex::new(()) }) }
     }
 
+    /// Returns the generation in use.
+    pub fn current(&self) -> Arc<Generation> {
+        self.shared.current.load()
+    }
+
     /// Reads the configuration and puts it to use in all workers at once, or changes nothing.
     ///
     /// # Errors

@@ -142,7 +142,7 @@ fn by_decisions(files: &[PathBuf], id: &str) -> io::Result<Answer> {
     let mut found = Vec::new();
     for path in files {
         // what is no decision is not the one that is looked for
-        lines::read_file(path, |_, line| {
+        lines::read_file(path, lines::parse, |_, line| {
             found.extend(
                 line.ok().filter(|record| record.request_id == id).map(|record| Explanation::of(record, Kind::Made)),
             );

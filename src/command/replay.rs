@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
     let mut replay = Replay::new(config.plan(earned(&config)?));
     let mut bad = 0;
     for path in &arguments.decisions {
-        lines::read_file(path, |number, line| match line {
+        lines::read_file(path, lines::parse, |number, line| match line {
             Ok(record) => replay.take(&record),
             Err(why) => {
                 bad += 1;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::config::reader::Section;
 use crate::config::value::ByteSize;
 use crate::rules::decision_log::Config;
-use crate::rules::decision_log::Destination;
+use crate::telemetry::line_log;
+use crate::telemetry::line_log::Destination;
 
 /// The smallest queue that makes sense: dozens of lines.
 const MIN_QUEUE: usize = 64 * 1024;
@@ -15,6 +16,26 @@ const MIN_FILE: usize = 64 * 1024;
 /// Reads the section.
 pub fn read(section: &mut Section<'_, '_>) -> Config {
     let default = Config::default();
+    let lines = lines(section);
+    let config = Config {
+        destination: lines.destination,
+        permitted_percent: section
+            .get("permitted_percent", u64::from(default.permitted_percent))
+            .try_into()
+            .unwrap_or(u8::MAX),
+        queue_bytes: lines.queue_bytes,
+        rotate_at: lines.rotate_at,
+        kept_files: lines.kept_files,
+    };
+    if config.permitted_percent > 100 {
+        section.mistake("permitted_percent", "more than all", "0 to 100");
+    }
+    config
+}
+
+/// Reads the keys of a section that say where lines go, and how many may be there.
+pub fn lines(section: &mut Section<'_, '_>) -> line_log::Config {
+    let default = line_log::Config::default();
     let file: PathBuf = section.get("file", PathBuf::new());
     let destination = if file.as_os_str().is_empty() {
         Destination::Off
@@ -23,21 +44,14 @@ pub fn read(section: &mut Section<'_, '_>) -> Config {
     } else {
         Destination::File(file)
     };
-    let config = Config {
+    let config = line_log::Config {
         destination,
-        permitted_percent: section
-            .get("permitted_percent", u64::from(default.permitted_percent))
-            .try_into()
-            .unwrap_or(u8::MAX),
         queue_bytes: section.get("queue", ByteSize(default.queue_bytes)).0,
         rotate_at: section.get("rotate_at", ByteSize(default.rotate_at)).0,
         kept_files: section.get("kept_files", default.kept_files),
     };
-    if config.permitted_percent > 100 {
-        section.mistake("permitted_percent", "more than all", "0 to 100");
-    }
     if config.queue_bytes < MIN_QUEUE {
-        section.mistake("queue", "no room for the decisions of a busy moment", "64KiB at least");
+        section.mistake("queue", "no room for the lines of a busy moment", "64KiB at least");
     }
     if config.rotate_at != 0 && config.rotate_at < MIN_FILE {
         section.mistake("rotate_at", "the file would be renamed after a few lines", "64KiB at least, or 0B for never");

@@ -197,6 +197,12 @@ impl Section<'_, '_> {
         self.book.mistakes.push(mistake);
     }
 
+    /// Notes a mistake in a file that a key names.
+    pub fn mistake_within(&mut self, file: &str, line: usize, key: &str, what: &str, hint: &str) {
+        let (source, key) = (file.into(), key.into());
+        self.book.mistakes.push(Mistake { source, line: Some(line), key, what: what.into(), hint: hint.into() });
+    }
+
     fn note(&mut self, source: String, line: Option<usize>, key: &str, what: &str, hint: &str) {
         let key = if self.name.is_empty() { key.to_owned() } else { format!("[{}] {key}", self.name) };
         self.book.mistakes.push(Mistake { source, line, key, what: what.into(), hint: hint.into() });

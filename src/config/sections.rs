@@ -16,6 +16,7 @@ use crate::config::reader::Section;
 use crate::config::rules_section;
 use crate::config::settings::Settings;
 use crate::config::shadow_section;
+use crate::config::shadow_diff_section;
 use crate::config::tracing_section;
 use crate::config::transport_section;
 use crate::config::value::ByteSize;
@@ -62,6 +63,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
     let (overload, rates) = limits(&mut book.section("limits"));
     upstream.rules.shed = balance_section::shed(&mut book.section("limits"));
     let shadow = shadow_section::read(&mut book.section("shadow"));
+    let shadow_diff = shadow_diff_section::read(&mut book.section("shadow_diff"), &rules.log.destination);
     if admin_listen == server.listen && admin_listen.port() != 0 {
         book.section("admin").mistake("listen", "clients connect there", "give operators an address of their own");
     }
@@ -83,6 +85,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
         overload,
         rates,
         shadow,
+        shadow_diff,
         settings: Settings::default(),
     }
 }

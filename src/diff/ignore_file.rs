@@ -1,5 +1,6 @@
 //! The file of ignore rules: strict TOML, of which all mistakes are told at once.
 
+use std::fmt;
 use std::ops::Range;
 
 use http::Method;
@@ -25,6 +26,16 @@ pub struct Mistake {
     pub what: String,
     /// What to write instead.
     pub hint: &'static str,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: ", self.line)?;
+        if !self.key.is_empty() {
+            write!(out, "{}: ", self.key)?;
+        }
+        write!(out, "{}\n    hint: {}", self.what, self.hint)
+    }
 }
 
 /// More rules would cost more than they explain.

@@ -1,4 +1,4 @@
-//! Reads a file of decisions line by line, in bounded memory whatever the file holds.
+//! Reads a file of lines one by one, in bounded memory whatever the file holds.
 
 use std::fs::File;
 use std::io;
@@ -16,11 +16,16 @@ use crate::rules::record::VERSION;
 /// Far longer than any line of the gate.
 const MAX_LINE: usize = 1024 * 1024;
 
-/// Reads all lines; hands each on with its number, as a decision or with what is wrong with it. Empty lines are nothing.
+/// Reads all lines; hands each on with its number, as `parse` reads it or with what is wrong with it. Empty lines are
+/// nothing.
 ///
 /// # Errors
 /// Fails if the file can not be read.
-pub fn read(mut file: impl BufRead, mut each: impl FnMut(u64, Result<Record, String>)) -> io::Result<()> {
+pub fn read<T>(
+    mut file: impl BufRead,
+    parse: impl Fn(&[u8]) -> Result<T, String>,
+    mut each: impl FnMut(u64, Result<T, String>),
+) -> io::Result<()> {
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
@@ -30,7 +35,7 @@ pub fn read(mut file: impl BufRead, mut each: impl FnMut(u64, Result<Record, Str
         }
         if read == MAX_LINE && line.last() != Some(&b'\n') {
             skip_line(&mut file)?;
-            each(number, Err("it is longer than 1 MiB, which no decision is".into()));
+            each(number, Err("it is longer than 1 MiB, which no line of the gate is".into()));
             continue;
         }
         let text = line.trim_ascii();
@@ -45,11 +50,15 @@ pub fn read(mut file: impl BufRead, mut each: impl FnMut(u64, Result<Record, Str
 ///
 /// # Errors
 /// Fails if the file can not be read, and names it.
-pub fn read_file(path: &Path, each: impl FnMut(u64, Result<Record, String>)) -> io::Result<()> {
+pub fn read_file<T>(
+    path: &Path,
+    parse: impl Fn(&[u8]) -> Result<T, String>,
+    each: impl FnMut(u64, Result<T, String>),
+) -> io::Result<()> {
     let read = if path.as_os_str() == "-" {
-        read(io::stdin().lock(), each)
+        read(io::stdin().lock(), parse, each)
     } else {
-        File::open(path).and_then(|file| read(BufReader::new(file), each))
+        File::open(path).and_then(|file| read(BufReader::new(file), parse, each))
     };
     read.map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
 }
@@ -59,8 +68,7 @@ pub fn read_file(path: &Path, each: impl FnMut(u64, Result<Record, String>)) -> 
 /// # Errors
 /// Tells what is wrong with it.
 pub fn parse(line: &[u8]) -> Result<Record, String> {
-    let mut value: Value = serde_json::from_slice(line).map_err(|error| format!("it is no JSON: {error}"))?;
-    disarm(&mut value);
+    let value = value(line)?;
     match value.get("version").and_then(Value::as_u64) {
         Some(version) if version == u64::from(VERSION) => {
             Record::deserialize(value).map_err(|error| format!("it is no decision: {error}"))
@@ -68,6 +76,16 @@ pub fn parse(line: &[u8]) -> Result<Record, String> {
         Some(version) => Err(format!("its version is {version}, and this gate reads version {VERSION}")),
         None => Err("it is no decision: it has no version".into()),
     }
+}
+
+/// Reads a line of JSON that may be shown in a terminal.
+///
+/// # Errors
+/// Tells what is wrong with it.
+pub fn value(line: &[u8]) -> Result<Value, String> {
+    let mut value = serde_json::from_slice(line).map_err(|error| format!("it is no JSON: {error}"))?;
+    disarm(&mut value);
+    Ok(value)
 }
 
 /// Takes control characters out of all texts: they are shown in a terminal, which must not take its orders from there.
@@ -103,6 +121,7 @@ mod tests {
 
     use super::MAX_LINE;
     use super::disarm;
+    use super::parse;
     use super::read;
 
     #[test]
@@ -118,7 +137,8 @@ mod tests {
         let long = "x".repeat(3 * MAX_LINE);
         let text = format!("no json\n\n{{\"version\":2}}\n{long}\n{{}}\n{{\"version\":1}}\n[");
         let mut told = Vec::new();
-        read(text.as_bytes(), |number, line| told.push((number, line.expect_err("none is good")))).expect("bytes");
+        read(text.as_bytes(), parse, |number, line| told.push((number, line.expect_err("none is good"))))
+            .expect("bytes");
         let numbers: Vec<u64> = told.iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, [1, 3, 4, 5, 6, 7]);
         for ((_, why), part) in

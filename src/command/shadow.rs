@@ -1,0 +1,123 @@
+//! `glance-gate shadow`: what staging answers otherwise than the primary.
+
+use std::fs;
+use std::io;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::Subcommand;
+use glance_gate::diff::ignore::Rules;
+use glance_gate::diff::ignore_file;
+use glance_gate::review::differences;
+use glance_gate::review::differences::Differences;
+use glance_gate::review::differences_report::Report;
+use glance_gate::review::lines;
+use glance_gate::telemetry::timestamp;
+
+use crate::command::EXIT_MISTAKES;
+use crate::command::EXIT_UNUSABLE;
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Rank recorded differences: exit code 0 if none counts, 1 if some do, 2 if the lines or the rules can not be used
+    Report(Arguments),
+}
+
+/// The arguments of the report.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Files of differences, as [shadow_diff] file has them written, also those that were renamed; - is standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Rules for what is known, in the place of those that were in force when the lines were written
+    #[arg(long, value_name = "FILE")]
+    ignore: Option<PathBuf>,
+    /// How many differences may count
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    max_differences: u64,
+    /// Look only at lines that were written then or later, such as 2027-01-31 or 2027-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<SystemTime>,
+    /// Tell it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How many bad lines are told one by one.
+const MAX_TOLD: u64 = 20;
+
+/// Does what was asked for.
+///
+/// # Errors
+/// Fails if a file can not be read, if there is nothing in it, or if nobody reads the report.
+pub fn run(command: &Command) -> io::Result<ExitCode> {
+    match command {
+        Command::Report(arguments) => report(arguments),
+    }
+}
+
+fn report(arguments: &Arguments) -> io::Result<ExitCode> {
+    let rules = match &arguments.ignore {
+        None => None,
+        Some(path) => match rules(path)? {
+            Some(rules) => Some(rules),
+            None => return Ok(ExitCode::from(EXIT_UNUSABLE)),
+        },
+    };
+    let mut differences = Differences::new(rules, arguments.since, SystemTime::now());
+    let mut bad = 0;
+    for path in &arguments.files {
+        lines::read_file(path, differences::parse, |number, line| match line {
+            Ok(line) => differences.take(&line),
+            Err(why) => {
+                bad += 1;
+                if bad <= MAX_TOLD {
+                    eprintln!("{}:{number}: {why}", path.display());
+                }
+            }
+        })?;
+    }
+    if bad > MAX_TOLD {
+        eprintln!("glance-gate: and {} more such lines", bad - MAX_TOLD);
+    }
+    if differences.tally.lines == 0 {
+        // that nothing was compared is no proof that nothing differs
+        return Err(io::Error::other("there is no pair of answers to report on"));
+    }
+    let report = Report::new(&differences, bad);
+    let text = if arguments.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text() };
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(if bad > 0 {
+        ExitCode::from(EXIT_UNUSABLE)
+    } else if report.is_beyond(arguments.max_differences) {
+        ExitCode::from(EXIT_MISTAKES)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Reads rules, or tells all mistakes in them.
+fn rules(path: &Path) -> io::Result<Option<Rules>> {
+    let file = path.display();
+    let text = fs::read_to_string(path).map_err(|error| io::Error::other(format!("{file}: {error}")))?;
+    Ok(ignore_file::parse(&text)
+        .inspect_err(|mistakes| {
+            for mistake in mistakes {
+                eprintln!("{file}:{mistake}");
+            }
+            eprintln!("glance-gate: {} mistake(s) in the rules", mistakes.len());
+        })
+        .ok()
+        .map(|rules| Rules::new(&rules, None)))
+}
+
+/// Reads a moment or the beginning of a day.
+fn moment(text: &str) -> Result<SystemTime, String> {
+    timestamp::parse(text)
+        .or_else(|| timestamp::parse(&format!("{text}T00:00:00Z")))
+        .ok_or_else(|| "neither a day nor a moment of RFC 3339".into())
+}
