@@ -10,6 +10,7 @@ pub mod feed;
 pub mod history;
 pub mod latency;
 pub mod reading;
+pub mod shadow;
 
 use std::fmt;
 use std::future::Future;
@@ -32,6 +33,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::Body;
+use crate::diff::judge::Overview;
 use crate::page::assets::Kind;
 use crate::page::assets::Origin;
 use crate::page::compose::Facts;
@@ -54,6 +56,7 @@ struct Shared {
     read: Box<dyn Fn() -> Reading + Send + Sync>,
     look: Box<dyn Fn() -> Looking + Send + Sync>,
     names: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    differences: Box<dyn Fn() -> Overview + Send + Sync>,
     history: Mutex<History>,
     feed: Feed,
     /// What those who listen know, section by section.
@@ -73,11 +76,13 @@ const TICKS_A_HEARTBEAT: u64 = 10;
 const OWN_EVENTS: [&str; 1] = ["series"];
 
 impl Page {
-    /// Shows the metrics that `read` reads and what `look` finds, to browsers that name an address or one of `names`.
+    /// Shows the metrics that `read` reads, what `look` finds, and what differs between staging and the primary, to browsers
+    /// that name an address or one of `names`.
     pub fn new<F>(
         read: impl Fn() -> Reading + Send + Sync + 'static,
         look: impl Fn() -> F + Send + Sync + 'static,
         names: impl Fn() -> Vec<String> + Send + Sync + 'static,
+        differences: impl Fn() -> Overview + Send + Sync + 'static,
     ) -> Self
     where
         F: Future<Output = Facts> + Send + 'static,
@@ -87,6 +92,7 @@ impl Page {
             read: Box::new(read),
             look: Box::new(move || -> Looking { Box::pin(look()) }),
             names: Box::new(names),
+            differences: Box::new(differences),
             history,
             feed: Feed::default(),
             known: Mutex::default(),
@@ -109,6 +115,8 @@ impl Page {
             Kind::File(file) => assets::file(file),
             Kind::Status => self.status().await,
             Kind::Events => self.events().await,
+            Kind::Shadow => assets::shadow(),
+            Kind::ShadowStatus => self.differences(),
         })
     }
 
@@ -174,6 +182,11 @@ impl Page {
 
     async fn status(&self) -> Response<Body> {
         assets::json(json(&self.document().await))
+    }
+
+    fn differences(&self) -> Response<Body> {
+        let told = shadow::tell((self.shared.differences)(), &(self.shared.read)(), SystemTime::now());
+        assets::json(json(&told))
     }
 
     async fn events(&self) -> Response<Body> {

@@ -37,12 +37,14 @@ pub fn page(current: Arc<Current>, stop: CancellationToken) -> Page {
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let probes: Arc<[Probe]> = probes(current.clone(), stop).into();
     let counted = current.load().built.metrics.clone();
+    let judged = current.clone();
     let look = move || {
         let (generation, probes) = (current.load(), probes.clone());
         async move { facts(&generation, &probes, started).await }
     };
     let read = move || Reading::of(&counted.encode());
-    Page::new(read, look, move || named.load().config.admin_names.clone())
+    let names = move || named.load().config.admin_names.clone();
+    Page::new(read, look, names, move || judged.load().built.judge.overview())
 }
 
 /// Makes the conditions of readiness.

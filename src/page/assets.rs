@@ -26,6 +26,10 @@ pub enum Kind {
     Status,
     /// What changes in it.
     Events,
+    /// The page of differences between staging and the primary.
+    Shadow,
+    /// The document that it reads.
+    ShadowStatus,
 }
 
 /// Where a request comes from, as far as the browser tells (Fetch Metadata, W3C).
@@ -45,6 +49,8 @@ pub struct File {
 }
 
 const HTML: File = File { media_type: "text/html; charset=utf-8", text: include_str!("assets/page.html") };
+const SHADOW: File = File { media_type: HTML.media_type, text: include_str!("assets/shadow.html") };
+const SHADOW_STYLE: File = File { media_type: STYLE.media_type, text: include_str!("assets/shadow.css") };
 const STYLE: File = File { media_type: "text/css; charset=utf-8", text: include_str!("assets/page.css") };
 
 /// Nothing but the page's own files, and no way to make code of a text (Content Security Policy 3).
@@ -61,11 +67,16 @@ impl Kind {
             "/page.css" => Self::File(STYLE),
             "/page.js" => script(include_str!("assets/page.js")),
             "/plots.js" => script(include_str!("assets/plots.js")),
+            "/shadow.css" => Self::File(SHADOW_STYLE),
+            "/shadow.js" => script(include_str!("assets/shadow.js")),
             "/tables.js" => script(include_str!("assets/tables.js")),
             "/theme.js" => script(include_str!("assets/theme.js")),
+            "/toggle.js" => script(include_str!("assets/toggle.js")),
             "/words.js" => script(include_str!("assets/words.js")),
             "/status.json" => Self::Status,
             "/events" => Self::Events,
+            "/shadow" => Self::Shadow,
+            "/shadow.json" => Self::ShadowStatus,
             _ => return None,
         })
     }
@@ -78,7 +89,7 @@ impl Origin {
         let site = request.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
         match site {
             None | Some(b"same-origin" | b"none") => Self::Own,
-            Some(_) if kind == Kind::Page && is_navigation(&request.headers) => Self::Own,
+            Some(_) if matches!(kind, Kind::Page | Kind::Shadow) && is_navigation(&request.headers) => Self::Own,
             Some(_) => Self::Foreign,
         }
     }
@@ -92,6 +103,11 @@ fn is_navigation(headers: &HeaderMap) -> bool {
 /// Answers with the page itself.
 pub fn page() -> Response<Body> {
     file(HTML)
+}
+
+/// Answers with the page of differences.
+pub fn shadow() -> Response<Body> {
+    file(SHADOW)
 }
 
 /// Answers with a file of the page.

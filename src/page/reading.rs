@@ -32,6 +32,11 @@ impl Reading {
         self.samples.iter().filter(move |sample| sample.name == name)
     }
 
+    /// Returns the samples of all metrics whose names begin like this.
+    pub fn beginning<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Sample> {
+        self.samples.iter().filter(move |sample| sample.name.starts_with(name))
+    }
+
     /// Returns the sum of a metric's samples that have this label.
     pub fn sum(&self, name: &str, label: &str, value: &str) -> u64 {
         self.all(name).filter(|sample| sample.label(label) == value).map(Sample::count).sum()
@@ -44,6 +49,16 @@ impl Reading {
 }
 
 impl Sample {
+    /// Returns the metric's name, without the gate's prefix.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns all labels.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Returns the value of a label; empty if there is none.
     pub fn label(&self, name: &str) -> &str {
         self.labels.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)

@@ -1,6 +1,7 @@
 """The operators' page in a real browser."""
 
 import importlib.resources
+import json
 
 import pytest
 from gate import Gate, Traffic
@@ -266,3 +267,54 @@ def test_figures_that_are_old_say_so(browse):
     assert browser.text("#live") == "Not live"
     assert browser.run("return document.body.hasAttribute('data-stale')")
     browser.screenshot("page-stale")
+
+
+DIFFERENCES = {
+    "schema": 1, "now": 1_800_000_000, "since": 1_799_990_000, "forgotten": 0,
+    "compared": {"all": 200, "equal": 190, "differs": 8, "not_compared": 2},
+    "routes": [{"method": "GET", "route": "/v2/images", "all": 200, "equal": 190, "differs": 8, "not_compared": 2}],
+    "differences": [
+        {"method": "GET", "route": "/v2/images", "field": field, "kind": "changed", "primary_status": primary,
+         "staging_status": staging, "counts": counts, "ignored": ignored, "learned": 0, "built_in": built_in,
+         "share": 0.04, "first": 1_799_990_000, "last": 1_799_999_990, "reason": "known" if ignored else None,
+         "examples": [{"request_id": "req-1", "target": "/v2/images?<b>", "primary": "\"<i>\"", "staging": None}]}
+        for field, primary, staging, counts, ignored, built_in in
+        [("/images/*/name", 200, 200, 8, 0, 0), ("status", 403, 404, 0, 5, 0), ("/images/*/created_at", 200, 200, 0, 0, 190)]
+    ],
+    "rules": [
+        {"line": 1, "rule": "status 403 → 404", "reason": "known", "expires": None, "is_expired": False, "hits": 5},
+        {"line": 6, "rule": "body", "reason": "old", "expires": "2020-01-01", "is_expired": True, "hits": 0},
+    ],
+    "learned": [{"method": "GET", "route": "/v2/images", "field": "/flaps", "kind": "changed", "seen": 3,
+                 "last": 1_799_999_990, "is_noise": True, "hits": 2}],
+    "lines": {"written": 13},
+    "copies": [{"name": "shadow_copies_total", "labels": {"outcome": "sent"}, "value": 200}],
+}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_of_differences_ranks_them_and_is_reached_by_a_link(gate, browse, width, theme):
+    browser = browse(width, theme)
+    # the demo has no staging: what it would have found is given to the page
+    script = f"window.fetch = async () => ({{ ok: true, json: async () => ({json.dumps(DIFFERENCES)}) }});"
+    browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+    browser.open(gate.page)
+    assert browser.run("return document.querySelector('a[href=\"/shadow\"]') !== null")
+    browser.open(gate.page + "shadow")
+    assert browser.text("#verdict") == "1 kind of difference"
+    assert (browser.tile("Compared"), browser.tile("Differ")) == ("200", "8")
+    assert [row[0] for row in browser.rows("#differences")] == ["/images/*/name"]
+    assert browser.rows("#examples")[0] == ["/images/*/name", "req-1", "/v2/images?<b>", "\"<i>\"", "–"]
+    assert browser.rows("#ignored")[0][-1] == "known"
+    assert [row[2] for row in browser.rows("#idle")] == ["expired"]
+    assert browser.rows("#copies") == [["shadow_copies_total", "outcome sent", "200"]]
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    browser.screenshot(f"shadow-{width}-{theme}")
+    browser.run(AXE)
+    found = browser.driver.execute_async_script(
+        "const done = arguments[arguments.length - 1];"
+        "axe.run(document, { resultTypes: ['violations'] }).then((result) => done(result.violations"
+        ".map((rule) => `${rule.impact}: ${rule.id}: ${rule.nodes.map((node) => node.target).slice(0, 3).join(' ')}`)))")
+    assert found == []
+    is_clean(browser, gate)

@@ -17,6 +17,7 @@ use glance_gate::demo::glance::Glance;
 use glance_gate::demo::glance::GlanceOptions;
 use glance_gate::demo::keystone::Keystone;
 use glance_gate::demo::record::Seen;
+use glance_gate::diff::judge::Judge;
 use glance_gate::member_update::rate;
 use glance_gate::refusal::Refusal;
 use socket2::Domain;
@@ -116,6 +117,11 @@ impl Gate {
     /// Takes the gate out, for a test that ends it itself.
     pub fn take_app(&mut self) -> App {
         self.app.take().expect("the gate runs")
+    }
+
+    /// Returns who compares staging with the primary as the configuration in use says.
+    pub fn judge(&self) -> Judge {
+        self.app.as_ref().expect("the gate runs").judge()
     }
 
     pub fn call(&self, method: &str, target: &str) -> Call {

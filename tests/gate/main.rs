@@ -43,6 +43,7 @@
 //! | `rules` | what single rules are set to, what they earn, and the kill switch |
 //! | `page` | the operators' page: who gets it, what it tells, its live feed |
 //! | `decisions`, `replay_command` | the decision log, and what another configuration would change of it |
+//! | `shadow_diff` | what staging answers otherwise: its lines, page, rules, and report |
 //! | `explain` | why a request was answered as it was |
 //! | `kill_switch` | that switch of the built binary, under load |
 //! | `rollout` | `docs/ROLLOUT.md` and `config/observe.toml`: what is written there is done |
@@ -138,6 +139,7 @@ mod service_token;
 mod service_tokens;
 mod shadow;
 mod shadow_scene;
+mod shadow_diff;
 mod shedding;
 mod streaming;
 mod targets;

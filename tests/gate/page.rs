@@ -15,13 +15,17 @@ use crate::harness::eventually;
 use crate::harness::run;
 use crate::scene::Scene;
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 10] = [
     ("/", "text/html; charset=utf-8"),
     ("/page.css", "text/css; charset=utf-8"),
     ("/page.js", "text/javascript; charset=utf-8"),
     ("/plots.js", "text/javascript; charset=utf-8"),
     ("/tables.js", "text/javascript; charset=utf-8"),
     ("/words.js", "text/javascript; charset=utf-8"),
+    ("/toggle.js", "text/javascript; charset=utf-8"),
+    ("/shadow", "text/html; charset=utf-8"),
+    ("/shadow.css", "text/css; charset=utf-8"),
+    ("/shadow.js", "text/javascript; charset=utf-8"),
 ];
 
 async fn status(gate: &Gate) -> Value {
@@ -88,7 +92,7 @@ fn the_page_is_whole_and_guarded_and_needs_nothing_from_elsewhere() {
         assert_eq!(Call::new(gate.admin_address, "HEAD", "/").send().await.body.len(), 0);
         assert_eq!(Call::new(gate.admin_address, "POST", "/").send().await.status, 405);
         // and it is not on the clients' side
-        for path in ["/page.css", "/status.json", "/events"] {
+        for path in ["/page.css", "/status.json", "/shadow.json", "/events"] {
             gate.call("GET", path).send().await;
             assert_eq!(gate.count("GET", path), 1, "{path} is Glance's business");
         }
@@ -99,7 +103,7 @@ fn the_page_is_whole_and_guarded_and_needs_nothing_from_elsewhere() {
 fn a_name_that_a_stranger_made_lead_here_gets_nothing() {
     run(async {
         let gate = Gate::start(|config| config.admin_names = vec!["gate1.internal".into()]).await;
-        let paths = || FILES.iter().map(|(path, _)| *path).chain(["/status.json", "/events"]);
+        let paths = || FILES.iter().map(|(path, _)| *path).chain(["/status.json", "/shadow.json", "/events"]);
         for path in paths() {
             for host in
                 ["rebound.example", "rebound.example:9294", "localhost.rebound.example", "gate1.internal.example"]

@@ -2,6 +2,7 @@
 
 import { Plot } from "/plots.js";
 import { cachesTable, decisionsTable, rulesTable, settingsTable, tellKeystone, tellProbes, upstreamsTable } from "/tables.js";
+import { bindTheme } from "/toggle.js";
 import { NOTHING, count, dayAndTime, duration, make, mark, millis, number, percent, plain, say, timeOfDay } from "/words.js";
 
 const STEPS = 720;
@@ -11,27 +12,6 @@ const RETRY = 10_000;
 
 const place = (id) => document.getElementById(id);
 let known = null;
-
-/* ---- theme ---- */
-
-function isDark() {
-  const chosen = document.documentElement.dataset.theme;
-  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-function showTheme() {
-  mark(place("theme"), "aria-pressed", String(isDark()));
-}
-
-function toggleTheme() {
-  document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-  try {
-    localStorage.setItem("glance-gate-theme", document.documentElement.dataset.theme);
-  } catch {
-    // then it is forgotten with the page
-  }
-  showTheme();
-}
 
 /* ---- plots ---- */
 
@@ -375,8 +355,6 @@ async function poll() {
 /* ---- begin ---- */
 
 place("plots").append(...plots.map((plot) => plot.figure));
-place("theme").addEventListener("click", toggleTheme);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
 place("rules-all").addEventListener("change", () => known && showRules());
 place("settings-changed").addEventListener("change", () => known && showSettings());
 place("settings-find").addEventListener("input", () => known && showSettings());
@@ -384,6 +362,6 @@ place("moment").addEventListener("input", (event) => {
   if (known) pointAt(event.target.value === event.target.max ? null : Number(event.target.value));
 });
 for (const choice of document.querySelectorAll("input[name=span]")) choice.addEventListener("change", () => known && drawPlots());
-showTheme();
+bindTheme(place("theme"));
 listen();
 setInterval(poll, RETRY / 2);

@@ -3,7 +3,7 @@
 import { count, duration, make, mark, millis, number, percent, plain, say, timeOfDay } from "/words.js";
 
 /** A table that is told its items again and again. */
-class Table {
+export class Table {
   /**
    * @param options.caption what it shows, for those who can not see where it stands
    * @param options.columns [{ title, cell(item) → text or { text, tone, href, label, isCode }, isNumber }]
