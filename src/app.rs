@@ -46,7 +46,6 @@ pub struct App {
     pub admin_address: SocketAddr,
     reloader: Reloader,
     rules: Rules,
-    judge: Judge,
     replaced: CancellationToken,
     stop: CancellationToken,
     exports: Exports,
@@ -78,6 +77,7 @@ impl App {
         let offer = listeners.offer(config)?;
         let (rules, judge) = (built.rules.clone(), built.judge.clone());
         let built_shadow = built.shadow.copies();
+        let rules = built.rules.clone();
         let current = Arc::new(Current::new(Generation::first(config.clone(), built)));
         let reloader = Reloader::new(current.clone(), source);
         let (stop, replaced) = (CancellationToken::new(), CancellationToken::new());
@@ -120,6 +120,7 @@ impl App {
             control,
             shadow,
         })
+        Ok(Self { address, admin_address, reloader, rules, replaced, stop, exports, workers: threads, control })
     }
 
     /// Returns who replaces the configuration.
@@ -150,7 +151,7 @@ impl App {
         let cut = ended.map(|cut| cut.map_err(|_| io::Error::other("a worker thread panicked"))).sum();
         // no request will end after this
         self.rules.finish();
-        self.judge.finish();
+        self.reloader.current().built.judge.finish();
         cut
     }
 }

@@ -43,8 +43,8 @@ pub fn page(current: Arc<Current>, stop: CancellationToken) -> Page {
         async move { facts(&generation, &probes, started).await }
     };
     let read = move || Reading::of(&counted.encode());
-    let names = move || named.load().config.admin_names.clone();
-    Page::new(read, look, names, move || judged.load().built.judge.overview())
+    let differences = move || judged.load().built.judge.overview();
+    Page::new(read, look, move || named.load().config.admin_names.clone(), differences)
 }
 
 /// Makes the conditions of readiness.

@@ -30,7 +30,7 @@ pub enum Command {
 /// The arguments of the report.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Files of differences, as [shadow_diff] file has them written, also those that were renamed; - is standard input
+    /// Files of differences, as the gate has them written, also those that were renamed; - is standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Rules for what is known, in the place of those that were in force when the lines were written

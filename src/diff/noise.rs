@@ -1,6 +1,6 @@
 //! What differs between any two Glances without meaning anything: dates, request ids, where links lead.
 //!
-//! Each text has a form without its noise; texts of one form differ by noise alone. docs/SHADOW_DIFF.md has the table.
+//! Each text has a form without its noise; texts of one form differ by noise alone. `docs/SHADOW_DIFF.md` has the table.
 
 use std::borrow::Cow;
 

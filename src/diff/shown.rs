@@ -135,7 +135,8 @@ impl Values {
     }
 
     fn text(self, text: &str) -> String {
-        if WORDS.contains(&text) {
+        // a header may have several of them
+        if text.len() <= MAX_SHOWN && text.split(',').all(|word| WORDS.contains(&word.trim_matches(' '))) {
             return format!("\"{text}\"");
         }
         match self {
@@ -218,6 +219,8 @@ mod tests {
             ("/owner", json!(null), "null"),
             ("/status", json!("active"), "\"active\""),
             ("/name", json!("my own image"), "string(12)"),
+            ("header:allow", json!("GET, PUT,HEAD"), "\"GET, PUT,HEAD\""),
+            ("header:allow", json!("GET, OTHER"), "string(10)"),
             ("/tags", json!(["a", "b"]), "array(2)"),
             ("/images/*", json!({"a": 1}), "object(1)"),
             ("/admin_password", json!(1234), "hidden"),

@@ -25,7 +25,7 @@ pub struct Differences {
     /// What was learned to be noise and is remembered.
     pub learned: Gauge,
     /// The fields that have a label of their own: answers choose their names, and may not choose how many there are.
-    named: Arc<Mutex<HashSet<(&'static str, &'static str, String)>>>,
+    named: Arc<Mutex<HashSet<Named>>>,
 }
 
 /// Labels of `shadow_differences_total`.
@@ -56,6 +56,9 @@ pub struct RuleStateLabel {
     /// `in_force` or `expired`.
     pub state: &'static str,
 }
+
+/// A field by method and route.
+type Named = (&'static str, &'static str, String);
 
 /// How many fields, by method and route, have a label of their own.
 pub const MAX_FIELDS: usize = 300;
