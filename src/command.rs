@@ -1,5 +1,6 @@
 //! What the commands share: the configuration, the environment, the exit codes.
 
+pub mod conform;
 pub mod explain;
 pub mod order;
 pub mod replay;

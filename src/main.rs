@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 
 use crate::command::EXIT_MISTAKES;
 use crate::command::EXIT_UNUSABLE;
+use crate::command::conform;
 use crate::command::control_runtime;
 use crate::command::environment;
 use crate::command::explain;
@@ -98,6 +99,9 @@ enum Command {
     /// Look at what staging answered otherwise than the primary
     #[command(subcommand)]
     Shadow(shadow::Command),
+    /// Ask a Glance, or what speaks its API, all that the contract of member updates fixes, with images of its own that it
+    /// removes again: exit code 0 if it conforms, 1 if it does not, 2 if it could not be judged
+    Conform(Box<conform::Arguments>),
     /// Run the gate between a Keystone- and a Glance-like neighbour on loopback, and show every answer
     Demo {
         /// End after the tour, with exit code 0 if every answer was the documented one
@@ -127,6 +131,7 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Shadow(command) => shadow::run(&command),
+        Command::Conform(arguments) => conform::run(&arguments, stopped()),
         Command::Demo { once } => run_demo(once),
         Command::Version => {
             println!("glance-gate {}", env!("CARGO_PKG_VERSION"));
@@ -192,13 +197,15 @@ fn check(path: &Path) -> io::Result<ExitCode> {
 }
 
 fn run_demo(once: bool) -> io::Result<ExitCode> {
-    let stop = async {
-        if let Err(error) = told_to_stop().await {
-            eprintln!("glance-gate: {error}");
-        }
-    };
-    let is_as_documented = control_runtime()?.block_on(demo::run(once, stop))?;
+    let is_as_documented = control_runtime()?.block_on(demo::run(once, stopped()))?;
     Ok(if is_as_documented { ExitCode::SUCCESS } else { ExitCode::from(EXIT_MISTAKES) })
+}
+
+/// Waits until a command is told to stop.
+async fn stopped() {
+    if let Err(error) = told_to_stop().await {
+        eprintln!("glance-gate: {error}");
+    }
 }
 
 /// Waits for SIGTERM or SIGINT.
