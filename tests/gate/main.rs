@@ -58,6 +58,7 @@
 //! | `traces`, `traces_sent`, `collector` | what a trace collector is told, and what becomes of it; the collector |
 //! | `dashboards`, `promql` | the dashboard and the alerts name what is exported; how their expressions are read |
 //! | `command`, `secrets` | the built binary: its commands and exit codes, and what its log never holds |
+//! | `conform` | an endpoint that keeps the contract, and ones that do not |
 //! | `process` | starting and ending that binary |
 //! | `regressions` | bugs that were there once |
 
@@ -73,6 +74,7 @@ mod client;
 mod client_faults;
 mod collector;
 mod command;
+mod conform;
 mod credentials;
 mod dashboards;
 mod decisions;
