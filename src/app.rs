@@ -2,6 +2,7 @@
 
 pub mod basis;
 pub mod built;
+pub mod contract_check;
 pub mod control;
 pub mod explain;
 pub mod exports;

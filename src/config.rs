@@ -2,6 +2,7 @@
 
 pub mod admin_section;
 pub mod balance_section;
+pub mod contract_section;
 pub mod decisions_section;
 pub mod keystone_section;
 pub mod load;
@@ -31,6 +32,7 @@ use ipnet::IpNet;
 
 use crate::config::settings::Settings;
 use crate::diff;
+use crate::contract;
 use crate::edge::overload;
 use crate::glance;
 use crate::keystone;
@@ -91,6 +93,8 @@ pub struct Config {
     pub shadow: shadow::config::Config,
     /// `[shadow_diff]`.
     pub shadow_diff: diff::config::Config,
+    /// `[contract]`.
+    pub contract: contract::Config,
     /// What each key was set to, to be told; empty if it was not read from text.
     pub settings: Settings,
 }
@@ -178,6 +182,7 @@ impl Default for Config {
             rates: rate::Config::default(),
             shadow: shadow::config::Config::default(),
             shadow_diff: diff::config::Config::default(),
+            contract: contract::Config::default(),
             settings: Settings::default(),
         }
     }

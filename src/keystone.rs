@@ -173,6 +173,14 @@ impl TokenVerifier {
         self.shared.keystone.own_admin_token().await
     }
 
+    /// Returns the gate's own token, for a question that anybody with a token may ask.
+    ///
+    /// # Errors
+    /// Tells why there is none.
+    pub async fn own_token(&self) -> Result<Secret<HeaderValue>, VerifyError> {
+        self.shared.keystone.own_token().await
+    }
+
     /// Drops the gate's own token because a neighbour no longer takes it.
     pub async fn forget_own_token(&self, token: &Secret<HeaderValue>) {
         self.shared.keystone.forget_own_token(token).await;

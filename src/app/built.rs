@@ -10,6 +10,7 @@ use crate::app::basis;
 use crate::app::basis::Basis;
 use crate::app::basis::Keep;
 use crate::app::basis::Trust;
+use crate::app::contract_check;
 use crate::app::exports::Tracing;
 use crate::app::per_worker;
 use crate::app::per_worker::PerWorker;
@@ -21,6 +22,7 @@ use crate::client::pool::Pool;
 use crate::config::Config;
 use crate::diff::ids::Ids;
 use crate::diff::judge::Judge;
+use crate::contract::Contract;
 use crate::edge::headers::HeadersLayer;
 use crate::edge::healthcheck::Healthcheck;
 use crate::edge::overload::OverloadLayer;
@@ -73,6 +75,8 @@ pub struct Built {
     pub has_own_token: Arc<AtomicBool>,
     /// Who vouches for access tokens.
     pub issuers: Option<AccessTokens>,
+    /// What looks at answers about members.
+    pub contract: Contract,
     /// How clients speak to the gate.
     pub wire: Wire,
     /// Where traces go.
@@ -109,6 +113,7 @@ impl Built {
             tracing: Tracing::new(config, &metrics)?,
             shadow: Shadowing::new(config, &metrics)?,
             judge: Judge::new(&config.shadow_diff, Ids::default(), &metrics),
+            contract: contract_check::contract(config, &metrics),
             metrics,
         };
         Ok(built.shadowed(config))
@@ -176,6 +181,7 @@ impl Built {
             tracing,
             shadow,
             judge: self.judge.renewed(&config.shadow_diff, Ids::default()),
+            contract: contract_check::contract(config, metrics),
             metrics: self.metrics.clone(),
         };
         Ok(built.shadowed(config))

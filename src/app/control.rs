@@ -16,12 +16,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::contract_check;
 use crate::app::explain::Explainer;
 use crate::app::exports::Exports;
 use crate::app::generation::Current;
 use crate::app::generation::Generation;
 use crate::app::operators;
 use crate::app::reload::Reloader;
+use crate::contract::Answers;
 use crate::keystone::TokenVerifier;
 use crate::keystone::keys::KeyRing;
 use crate::keystone::keys::Refreshed;
@@ -183,6 +185,9 @@ fn start_tasks(generation: &Generation, tasks: &mut JoinSet<()>) {
     tasks.spawn(built.balance.clone().watch());
     tasks.spawn(built.wire.clone().watch(built.metrics.clone()));
     tasks.spawn(watch_rules(built.rules.clone()));
+    if generation.config.contract.answers == Answers::Observe {
+        tasks.spawn(contract_check::watch(built, &generation.config));
+    }
     if !built.has_own_token.load(Ordering::Relaxed) {
         tasks.spawn(warm_up(built.verifier.clone(), built.has_own_token.clone()));
     }

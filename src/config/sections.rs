@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::config::Server;
 use crate::config::admin_section;
 use crate::config::balance_section;
+use crate::config::contract_section;
 use crate::config::keystone_section;
 use crate::config::oidc_section;
 use crate::config::reader::Book;
@@ -49,6 +50,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
     let ownership = ownership(&mut book.section("ownership"));
     let (mut upstream, telling) = upstream(&mut book.section("upstream"), &server);
     let oidc = oidc_section::read(&mut book.section("oidc"));
+    let contract = contract_section::read(&mut book.section("contract"));
     if telling == Telling::Headers {
         rules_section::check_fixed(&rules, &mut book.section("rules"));
         let mut section = book.section("upstream");
@@ -58,6 +60,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
         if ownership.lookup_as == LookupAs::Service {
             section.mistake("identity", "such a Glance takes no token of the gate's", "lookup_as = \"caller\"");
         }
+        contract_section::check_identity(&contract, &mut section);
     }
     let (body, member_limit) = member_update(&mut book.section("member_update"));
     let (overload, rates) = limits(&mut book.section("limits"));
@@ -86,6 +89,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
         rates,
         shadow,
         shadow_diff,
+        contract,
         settings: Settings::default(),
     }
 }

@@ -109,6 +109,14 @@ impl Keystone {
         self.service_token.admin_value(&self.client).await.map_err(VerifyError::Unavailable)
     }
 
+    /// Returns the gate's own token.
+    ///
+    /// # Errors
+    /// `Unavailable`, with the cause.
+    pub async fn own_token(&self) -> Result<Secret<HeaderValue>, VerifyError> {
+        self.service_token.value(&self.client).await.map_err(VerifyError::Unavailable)
+    }
+
     /// Drops the gate's own token.
     pub async fn forget_own_token(&self, token: &Secret<HeaderValue>) {
         self.service_token.forget(token).await;

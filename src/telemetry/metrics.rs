@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use prometheus_client::registry::Unit;
 
 use crate::telemetry::differences::Differences;
+use crate::telemetry::contract_answers::ContractAnswers;
 use crate::telemetry::judgement::Judgement;
 use crate::telemetry::known::Counts;
 use crate::telemetry::known::Known;
@@ -159,6 +160,8 @@ pub struct Families {
     pub proxy_headers: Family<OutcomeLabel, Counter>,
     /// Which of `requests` and `durations` were found before.
     known: Known,
+    /// Answers about members by their schema.
+    pub contract: ContractAnswers,
     /// Spans and log lines.
     pub outlets: Outlets,
     /// Copies of the traffic.
@@ -192,6 +195,7 @@ impl Default for Families {
             tls_handshakes: Family::default(),
             proxy_headers: Family::default(),
             known: Known::default(),
+            contract: ContractAnswers::default(),
             outlets: Outlets::default(),
             shadows: Shadows::default(),
             differences: Differences::default(),
@@ -234,6 +238,7 @@ impl Metrics {
         registry.register("certificate_reloads", "Changes of the listener's certificate by outcome", reloads);
         registry.register("tls_handshakes", "Handshakes of the listener by outcome", self.tls_handshakes.clone());
         registry.register("proxy_headers", "Connections by their PROXY header", self.proxy_headers.clone());
+        self.contract.register(&mut registry);
         self.outlets.register(&mut registry);
         self.shadows.register(&mut registry);
         self.differences.register(&mut registry);

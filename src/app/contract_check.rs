@@ -1,0 +1,28 @@
+//! The check of answers against the upstream's own schemas, put together: through which way, and with whose token.
+
+use http::HeaderValue;
+
+use crate::app::built::Built;
+use crate::client::pool::Pool;
+use crate::config::Config;
+use crate::contract::Contract;
+use crate::keystone::TokenVerifier;
+use crate::secret::Secret;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::Forward;
+
+/// Makes what looks at answers. The schemas are fetched anew for each configuration.
+pub fn contract(config: &Config, metrics: &Metrics) -> Contract {
+    Contract::new(config.contract.clone(), &config.server.mount, metrics.contract.clone())
+}
+
+/// Keeps the schemas fresh, over connections of its own, for as long as the configuration is in use.
+pub fn watch(built: &Built, config: &Config) -> impl Future<Output = ()> + Send + use<> {
+    let forward = Forward::new(built.balance.clone(), Pool::new(config.upstream.connections.clone()));
+    let (contract, verifier) = (built.contract.clone(), built.verifier.clone());
+    contract.watch(forward, move || own_token(verifier.clone()))
+}
+
+async fn own_token(verifier: TokenVerifier) -> Result<Secret<HeaderValue>, String> {
+    verifier.own_token().await.map_err(|error| error.to_string())
+}
