@@ -191,7 +191,7 @@ impl Built {
     fn shadowed(self, config: &Config) -> Self {
         // with rates of its own: no client pays for copies
         let vouchers = self.vouchers(config, Rates::new(config.rates.clone()));
-        let shadow = self.shadow.joined(config, &self.balance, vouchers, &self.metrics);
+        let shadow = self.shadow.joined(config, &self.balance, vouchers, &self.contract, &self.metrics);
         Self { shadow, ..self }
     }
 

@@ -6,10 +6,27 @@ use crate::app::built::Built;
 use crate::client::pool::Pool;
 use crate::config::Config;
 use crate::contract::Contract;
+use crate::diff::answered::Answered;
+use crate::diff::asked::Asked;
 use crate::keystone::TokenVerifier;
 use crate::secret::Secret;
+use crate::shadow::consumer::Consumer;
+use crate::shadow::copied::Copied;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Forward;
+
+/// Has the primary's answers looked at, on the shadow's thread.
+pub struct Looking(pub Contract);
+
+impl Consumer for Looking {
+    fn copied(&self, copied: &Copied) {
+        self.0.look(&copied.asked, &copied.answered);
+    }
+
+    fn compared(&self, _: &Asked, _: &Answered, _: &Answered) {}
+
+    fn learned(&self, _: &Asked, _: &Answered, _: &Answered) {}
+}
 
 /// Makes what looks at answers. The schemas are fetched anew for each configuration.
 pub fn contract(config: &Config, metrics: &Metrics) -> Contract {

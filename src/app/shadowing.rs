@@ -4,8 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use crate::app::basis;
+use crate::app::contract_check::Looking;
 use crate::client::pool::Pool;
 use crate::config::Config;
+use crate::contract::Answers;
+use crate::contract::Contract;
 use crate::shadow::Desk;
 use crate::shadow::Shadow;
 use crate::shadow::consumer::Consumer;
@@ -56,10 +59,20 @@ impl Shadowing {
 
     /// Joins the ways with the other parts.
     #[must_use]
-    pub fn joined(&self, config: &Config, balance: &Balance, vouchers: Vouchers, metrics: &Metrics) -> Self {
+    pub fn joined(
+        &self,
+        config: &Config,
+        balance: &Balance,
+        vouchers: Vouchers,
+        contract: &Contract,
+        metrics: &Metrics,
+    ) -> Self {
         let desk = self.ways.as_ref().map(|ways| {
             let counts = metrics.shadows.clone();
-            let consumers: Vec<Arc<dyn Consumer>> = vec![Arc::new(StatusCount(counts.clone()))];
+            let mut consumers: Vec<Arc<dyn Consumer>> = vec![Arc::new(StatusCount(counts.clone()))];
+            if config.contract.answers == Answers::Observe {
+                consumers.push(Arc::new(Looking(contract.clone())));
+            }
             let plan = Plan {
                 ways: ways.clone(),
                 mount: config.server.mount.as_str().into(),

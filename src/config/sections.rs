@@ -67,6 +67,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
     upstream.rules.shed = balance_section::shed(&mut book.section("limits"));
     let shadow = shadow_section::read(&mut book.section("shadow"));
     let shadow_diff = shadow_diff_section::read(&mut book.section("shadow_diff"), &rules.log.destination);
+    contract_section::check_copies(&contract, &shadow, &mut book.section("contract"));
     if admin_listen == server.listen && admin_listen.port() != 0 {
         book.section("admin").mistake("listen", "clients connect there", "give operators an address of their own");
     }

@@ -58,6 +58,8 @@
 //! | `traces`, `traces_sent`, `collector` | what a trace collector is told, and what becomes of it; the collector |
 //! | `dashboards`, `promql` | the dashboard and the alerts name what is exported; how their expressions are read |
 //! | `command`, `secrets` | the built binary: its commands and exit codes, and what its log never holds |
+//! | `between` | a hop that changes what passes by |
+//! | `contract` | answers are checked against the schema that Glance serves |
 //! | `conform` | an endpoint that keeps the contract, and ones that do not |
 //! | `process` | starting and ending that binary |
 //! | `regressions` | bugs that were there once |
@@ -67,6 +69,7 @@
 mod access_tokens;
 mod authority;
 mod balance;
+mod between;
 mod bodies;
 mod catalogue;
 mod certificates;
@@ -75,6 +78,7 @@ mod client_faults;
 mod collector;
 mod command;
 mod conform;
+mod contract;
 mod credentials;
 mod dashboards;
 mod decisions;
