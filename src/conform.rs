@@ -86,7 +86,7 @@ pub async fn run(plan: &Plan, stop: impl Future<Output = ()>) -> io::Result<Repo
         () = stop.as_mut() => return Err(io::Error::other("stopped before anything was asked")),
     };
     let endpoint = Endpoint::new(&plan.url, client);
-    let (mut world, mut asked) = (World::new(), Vec::new());
+    let (mut world, mut asked) = (World::named(), Vec::new());
     let work = work(plan, &vectors, &endpoint, &callers, &mut world, &mut asked);
     let ended = tokio::select! {
         ended = tokio::time::timeout(plan.timeout, work) => ended.unwrap_or(Ok(End::OutOfTime)),
@@ -103,7 +103,7 @@ pub async fn run(plan: &Plan, stop: impl Future<Output = ()>) -> io::Result<Repo
         let left = if left.is_empty() { String::new() } else { format!("\n    images left: {}", left.join(", ")) };
         io::Error::other(format!("{why}{left}"))
     })?;
-    Ok(Report::new(plan, vectors, asked, callers.notes, ended, left))
+    Ok(Report::new(plan, vectors, &asked, callers.notes, ended, left))
 }
 
 /// Makes the images and asks one question after the other.

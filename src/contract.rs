@@ -5,6 +5,7 @@
 
 pub mod schema;
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
@@ -199,7 +200,7 @@ impl Contract {
         let account = Box::new(Account::new(RequestId::random(), own, &head));
         let answer = glance.oneshot(Call { head: Box::new(head), body, account }).await;
         let answer = answer.map_err(|refused| {
-            refused.call.account.cause.map_or_else(|| "glance cannot be reached".to_owned(), |cause| cause.into_owned())
+            refused.call.account.cause.map_or_else(|| "glance cannot be reached".to_owned(), Cow::into_owned)
         })?;
         let status = answer.response.status();
         if status != StatusCode::OK {

@@ -117,17 +117,15 @@ impl Asking<'_> {
         let mut rest = template;
         while let Some((before, after)) = rest.split_once('{') {
             filled.push_str(before);
-            let place = after.split_once('}').and_then(|(place, after)| Some((self.place(place)?, after)));
-            rest = match place {
-                Some((value, after)) => {
-                    filled.push_str(&value);
-                    after
-                }
-                None => {
-                    filled.push('{');
-                    after
-                }
-            };
+            rest = after;
+            if let Some((place, behind)) = after.split_once('}')
+                && let Some(value) = self.place(place)
+            {
+                filled.push_str(&value);
+                rest = behind;
+            } else {
+                filled.push('{');
+            }
         }
         filled + rest
     }
@@ -188,10 +186,8 @@ impl Asking<'_> {
             Ok(found) => found,
             Err(why) => return Some(format!("what it has left behind is not known: {why}")),
         };
-        let fault = changes(&wanted, &found).map(|what| match answer.status.is_success() {
-            true => format!("it did not do what it said: {what}"),
-            false => format!("it was refused, and yet {what}"),
-        });
+        let so_far = if answer.status.is_success() { "it did not do what it said" } else { "it was refused, and yet" };
+        let fault = changes(&wanted, &found).map(|what| format!("{so_far}: {what}"));
         self.world.remember(image, found);
         fault
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use toml::Table;
@@ -54,7 +55,13 @@ impl Identities {
     /// Lists all mistakes, each with its place; no error shows a value.
     pub fn read(path: &Path) -> io::Result<Self> {
         let told = |why: String| io::Error::other(format!("{}: {why}", path.display()));
-        let size = std::fs::metadata(path).map_err(|error| told(error.to_string()))?.len();
+        let data = std::fs::metadata(path).map_err(|error| told(error.to_string()))?;
+        if data.permissions().mode() & 0o007 != 0 {
+            return Err(told(
+                "everybody on this machine may use the file; chmod o= it: there are secrets in it".into(),
+            ));
+        }
+        let size = data.len();
         if size > MAX_BYTES {
             return Err(told(format!("it has {size} bytes; at most {MAX_BYTES}")));
         }

@@ -98,13 +98,13 @@ impl Report {
     pub fn new(
         plan: &Plan,
         vectors: Vec<Vector>,
-        asked: Vec<Asked>,
+        asked: &[Asked],
         notes: Vec<String>,
         end: End,
         images_left: Vec<String>,
     ) -> Self {
         let questions: Vec<Question> =
-            vectors.into_iter().zip(&asked).map(|(vector, asked)| Question::new(vector, asked)).collect();
+            vectors.into_iter().zip(asked).map(|(vector, asked)| Question::new(vector, asked)).collect();
         let contracts: Vec<Tally> = Contract::ALL.map(|contract| Tally::new(contract, &questions)).into();
         let mut skipped = BTreeMap::new();
         for why in asked.iter().filter_map(|asked| if let Asked::Skipped(why) = asked { Some(why) } else { None }) {

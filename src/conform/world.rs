@@ -108,8 +108,8 @@ enum State {
 pub type Members = BTreeMap<String, String>;
 
 impl World {
-    /// Prepares names; nothing is made yet.
-    pub fn new() -> Self {
+    /// Begins with a name of its own; nothing is made yet.
+    pub fn named() -> Self {
         let random = Uuid::new_v4().simple().to_string();
         let short = random.get(..8).unwrap_or(&random);
         let missing = Uuid::new_v4().to_string();
@@ -167,11 +167,11 @@ impl World {
         match spec.afterwards {
             Afterwards::Stays if spec.visibility == "shared" => return Ok(()),
             Afterwards::Stays => {}
-            Afterwards::Private => must(replace(&path, "visibility", "private".into()), owner, StatusCode::OK).await?,
+            Afterwards::Private => must(replace(&path, "visibility", &"private".into()), owner, StatusCode::OK).await?,
             Afterwards::Public => {
                 let admin = callers.token(Role::Admin);
                 let admin = Some(admin.ok_or("only an administrator can make an image public, and there is none")?);
-                must(replace(&path, "visibility", "public".into()), admin, StatusCode::OK).await?;
+                must(replace(&path, "visibility", &"public".into()), admin, StatusCode::OK).await?;
             }
             Afterwards::Deleted => must(Ask::json("DELETE", &path, ""), owner, StatusCode::NO_CONTENT).await?,
         }
@@ -295,7 +295,7 @@ impl World {
             let owner = callers.token(Role::Owner);
             if *name == "protected" {
                 // what became of it shows when it is deleted
-                drop(endpoint.send(&replace(&path, "protected", false.into()), owner).await);
+                drop(endpoint.send(&replace(&path, "protected", &false.into()), owner).await);
             }
             let looks = if image.state == State::Asked { LOOKS } else { 1 };
             if !delete(&path, looks, endpoint, callers).await {
@@ -323,7 +323,7 @@ async fn delete(path: &str, looks: u32, endpoint: &Endpoint, callers: &Callers) 
 }
 
 /// Writes a change of an image (Image API v2, "Update image").
-fn replace(path: &str, attribute: &str, value: Value) -> Ask {
+fn replace(path: &str, attribute: &str, value: &Value) -> Ask {
     let body = json!([{"op": "replace", "path": format!("/{attribute}"), "value": value}]).to_string();
     let kind = "application/openstack-images-v2.1-json-patch";
     let headers = [("Accept", "application/json"), ("Content-Type", kind)];

@@ -21,6 +21,7 @@ use crate::process::Ended;
 use crate::process::Process;
 use crate::scene::OWNER;
 use crate::scene::STRANGER;
+use crate::shadow_scene::private;
 
 const PASSWORD: &str = "the-members-password";
 
@@ -61,11 +62,11 @@ impl Cast {
             keystone.url()
         );
         let directory = Directory::new();
-        directory.write("few.toml", &text);
+        private(&directory, "few.toml", &text);
         for (role, token) in &others {
             write!(text, "[{role}]\ntoken = \"{token}\"\n").expect("a text");
         }
-        directory.write("all.toml", &text);
+        private(&directory, "all.toml", &text);
         let tokens = others.into_iter().map(|(_, token)| token).chain([owner.clone()]).collect();
         Self { keystone, glance, directory, owner, admin, tokens }
     }
@@ -196,7 +197,7 @@ fn a_refusal_that_changes_a_member_is_told() {
         let questions = report["questions"].as_array().expect("a list");
         let one = questions.iter().find(|one| one["id"] == "roles/member-accepted").expect("a question");
         assert_eq!((one["got"].as_u64(), one["verdicts"]["glance-new"].as_str()), (Some(403), Some("deviates")));
-        let fault = "it was refused, and yet a member is accepted and not pending";
+        let fault = "it was refused, and yet: a member is accepted and not pending";
         assert_eq!(one["faults"], serde_json::json!([fault]));
         cast.expect_all_removed(9);
     });
@@ -318,7 +319,7 @@ fn who_is_not_who_they_should_be_is_told_before_anything_is_made() {
              [reader]\ntoken = \"unknown\"\n[stranger]\ntoken = \"{}\"\n",
             cast.admin
         );
-        cast.directory.write("wrong.toml", &text);
+        private(&cast.directory, "wrong.toml", &text);
         let ended = cast.conform_with("wrong.toml", &cast.glance.url(), &[]).await;
         assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""));
         for told in [
@@ -329,11 +330,15 @@ fn who_is_not_who_they_should_be_is_told_before_anything_is_made() {
         ] {
             assert!(ended.errors.contains(told), "{told}: {}", ended.errors);
         }
-        cast.directory.write("bad.toml", "auth_url = \"x\"\n[owner]\npasswort = \"hush\"\n");
+        private(&cast.directory, "bad.toml", "auth_url = \"x\"\n[owner]\npasswort = \"hush\"\n");
         let ended = cast.conform_with("bad.toml", &cast.glance.url(), &[]).await;
         assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""));
         assert!(ended.errors.contains("owner.passwort: unknown"), "{}", ended.errors);
         assert!(!ended.errors.contains("hush"), "{}", ended.errors);
+        cast.directory.write("open.toml", &text);
+        let ended = cast.conform_with("open.toml", &cast.glance.url(), &[]).await;
+        assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""));
+        assert!(ended.errors.contains("everybody on this machine may use the file"), "{}", ended.errors);
         let ended = cast.conform("ftp://glance", &[]).await;
         assert_eq!(ended.code, Some(2));
         assert!(ended.errors.contains("the endpoint must be an http or https URL"), "{}", ended.errors);

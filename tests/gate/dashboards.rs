@@ -269,7 +269,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
 #[test]
 fn the_dashboard_and_the_alerts_name_only_what_is_exported() {
     run(async {
-        let exported = exported().await;
+        let exported = Box::pin(exported()).await;
         let alerts = alerts().into_iter().map(|alert| Shown {
             labels: labels_in(&format!("{:?}", alert.fields), "{{ $labels.", " }}"),
             place: alert.name,
