@@ -11,6 +11,7 @@ pub mod listeners;
 pub mod operators;
 pub mod per_worker;
 pub mod reload;
+pub mod replaying;
 pub mod shadowing;
 
 use std::fmt;
@@ -76,9 +77,7 @@ impl App {
         let address = address_of(&listeners.main)?;
         let admin_address = address_of(&listeners.admin)?;
         let offer = listeners.offer(config)?;
-        let (rules, judge) = (built.rules.clone(), built.judge.clone());
-        let built_shadow = built.shadow.copies();
-        let rules = built.rules.clone();
+        let (rules, copies) = (built.rules.clone(), built.shadow.copies());
         let current = Arc::new(Current::new(Generation::first(config.clone(), built)));
         let reloader = Reloader::new(current.clone(), source);
         let (stop, replaced) = (CancellationToken::new(), CancellationToken::new());
@@ -87,7 +86,7 @@ impl App {
             threads.push(worker(index, hand, current.clone(), stop.clone())?);
         }
         let exports = Exports::default();
-        let (copies, lasts, ended) = (built_shadow, current.clone(), exports.ending.clone());
+        let (lasts, ended) = (current.clone(), exports.ending.clone());
         let shadow = workers::spawn("shadow".into(), Vec::new(), move |_| async move {
             copies.run(ended, || lasts.drain_timeout()).await
         })?;
@@ -108,20 +107,7 @@ impl App {
             // it is gone already, or it goes on: then both serve, and nobody is lost
             tracing::warn!(%error, "the process before did not say that it stops");
         }
-        Ok(Self {
-            address,
-            admin_address,
-            reloader,
-            rules,
-            judge,
-            replaced,
-            stop,
-            exports,
-            workers: threads,
-            control,
-            shadow,
-        })
-        Ok(Self { address, admin_address, reloader, rules, replaced, stop, exports, workers: threads, control })
+        Ok(Self { address, admin_address, reloader, rules, replaced, stop, exports, workers: threads, control, shadow })
     }
 
     /// Returns who replaces the configuration.
@@ -131,7 +117,7 @@ impl App {
 
     /// Returns who compares staging with the primary as the configuration in use says.
     pub fn judge(&self) -> Judge {
-        self.reloader.current().built.judge.clone()
+        self.reloader.current().built.shadow.judge.clone()
     }
 
     /// Waits until another process has taken the listeners over.
@@ -152,7 +138,7 @@ impl App {
         let cut = ended.map(|cut| cut.map_err(|_| io::Error::other("a worker thread panicked"))).sum();
         // no request will end after this
         self.rules.finish();
-        self.reloader.current().built.judge.finish();
+        self.reloader.current().built.shadow.finish();
         cut
     }
 }

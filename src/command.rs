@@ -5,6 +5,7 @@ pub mod explain;
 pub mod order;
 pub mod replay;
 pub mod shadow;
+pub mod shadow_replay;
 
 use std::collections::BTreeSet;
 use std::io;

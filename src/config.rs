@@ -9,12 +9,13 @@ pub mod load;
 pub mod mistake;
 pub mod oidc_section;
 pub mod reader;
+pub mod recording_section;
 pub mod rules_section;
 pub mod sections;
 pub mod settings;
+pub mod shadow_diff_section;
 pub mod shadow_files;
 pub mod shadow_section;
-pub mod shadow_diff_section;
 pub mod tracing_section;
 pub mod transport_section;
 pub mod value;
@@ -31,8 +32,9 @@ use aws_lc_rs::digest::SHA256;
 use ipnet::IpNet;
 
 use crate::config::settings::Settings;
-use crate::diff;
 use crate::contract;
+use crate::contract::Answers;
+use crate::diff;
 use crate::edge::overload;
 use crate::glance;
 use crate::keystone;
@@ -49,6 +51,8 @@ use crate::rules::record::DecidedBy;
 use crate::server;
 use crate::server::wire;
 use crate::shadow;
+use crate::telemetry::line_log;
+use crate::telemetry::line_log::Destination;
 use crate::telemetry::log;
 use crate::telemetry::traces;
 use crate::upstream::balance;
@@ -93,6 +97,8 @@ pub struct Config {
     pub shadow: shadow::config::Config,
     /// `[shadow_diff]`.
     pub shadow_diff: diff::config::Config,
+    /// `[recording]`.
+    pub recording: line_log::Config,
     /// `[contract]`.
     pub contract: contract::Config,
     /// What each key was set to, to be told; empty if it was not read from text.
@@ -135,6 +141,13 @@ impl Config {
 }
 
 impl Config {
+    /// Tells whether requests are copied for anybody: for staging, for a recording, or to look at their answers.
+    pub fn copies(&self) -> bool {
+        self.shadow.has_target()
+            || self.recording.destination != Destination::Off
+            || self.contract.answers == Answers::Observe
+    }
+
     /// Names the configuration in the records of its decisions.
     pub fn decided_by(&self) -> DecidedBy {
         DecidedBy {
@@ -182,6 +195,7 @@ impl Default for Config {
             rates: rate::Config::default(),
             shadow: shadow::config::Config::default(),
             shadow_diff: diff::config::Config::default(),
+            recording: line_log::Config::default(),
             contract: contract::Config::default(),
             settings: Settings::default(),
         }

@@ -11,6 +11,8 @@ pub mod exchange;
 pub mod headers;
 pub mod layer;
 pub mod plan;
+pub mod recorded;
+pub mod recording;
 pub mod repeated;
 pub mod sample;
 pub mod send;
@@ -110,6 +112,16 @@ impl Shadow {
 }
 
 impl Desk {
+    /// Sends a copy that was made before.
+    pub fn ask_again(&self, copied: Copied) {
+        let mut ticket = Ticket::new(self.shadow.counts().clone(), self.config().limits.bytes);
+        if ticket.take(copied.body.len() + copied.asked.target.len()) {
+            self.shadow.push(copied, self.plan.clone(), ticket);
+        } else {
+            ticket.drop_for(Reason::BytesFull);
+        }
+    }
+
     fn config(&self) -> &Config {
         &self.plan.ways.config
     }

@@ -1,7 +1,7 @@
 //! What the gate tells of itself: log lines, metrics and traces.
 
-pub mod differences;
 pub mod contract_answers;
+pub mod differences;
 pub mod json;
 pub mod judgement;
 pub mod known;

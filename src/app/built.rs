@@ -10,7 +10,6 @@ use crate::app::basis;
 use crate::app::basis::Basis;
 use crate::app::basis::Keep;
 use crate::app::basis::Trust;
-use crate::app::contract_check;
 use crate::app::exports::Tracing;
 use crate::app::per_worker;
 use crate::app::per_worker::PerWorker;
@@ -20,9 +19,6 @@ use crate::client::json;
 use crate::client::json::JsonClient;
 use crate::client::pool::Pool;
 use crate::config::Config;
-use crate::diff::ids::Ids;
-use crate::diff::judge::Judge;
-use crate::contract::Contract;
 use crate::edge::headers::HeadersLayer;
 use crate::edge::healthcheck::Healthcheck;
 use crate::edge::overload::OverloadLayer;
@@ -75,16 +71,12 @@ pub struct Built {
     pub has_own_token: Arc<AtomicBool>,
     /// Who vouches for access tokens.
     pub issuers: Option<AccessTokens>,
-    /// What looks at answers about members.
-    pub contract: Contract,
     /// How clients speak to the gate.
     pub wire: Wire,
     /// Where traces go.
     pub tracing: Tracing,
     /// What is copied to staging.
     pub shadow: Shadowing,
-    /// Who compares staging with the primary; what is known goes on through all configurations.
-    pub judge: Judge,
 }
 
 impl Built {
@@ -94,9 +86,9 @@ impl Built {
     /// Fails if a key, a certificate or a name of the configuration can not be used.
     pub fn new(config: &Config) -> io::Result<Self> {
         let metrics = Metrics::default();
+        let verifier = verifier(config, &metrics, key_ring(config)?)?;
         let built = Self {
             basis: Basis::of(config)?,
-            verifier: verifier(config, &metrics, key_ring(config)?)?,
             has_own_token: Arc::default(),
             issuers: issuers(config, &metrics)?,
             ownerships: Ownerships::new(&config.ownership, &metrics),
@@ -111,9 +103,8 @@ impl Built {
             upstream: config.upstream.clone(),
             upstream_trust: basis::upstream_trust(config)?,
             tracing: Tracing::new(config, &metrics)?,
-            shadow: Shadowing::new(config, &metrics)?,
-            judge: Judge::new(&config.shadow_diff, Ids::default(), &metrics),
-            contract: contract_check::contract(config, &metrics),
+            shadow: Shadowing::new(config, &verifier, &metrics)?,
+            verifier,
             metrics,
         };
         Ok(built.shadowed(config))
@@ -150,7 +141,7 @@ impl Built {
         };
         let wire = Wire::new(&config.server.wire, &config.server.trusted_proxies, metrics)?;
         let tracing = self.tracing.succeed(config, metrics)?;
-        let shadow = self.shadow.renewed(config)?;
+        let shadow = self.shadow.renewed(config, &verifier)?;
         // what is known of the upstreams' health stays with them: a reload makes no dead one look alive
         let upstream_trust = basis::upstream_trust(config)?;
         let is_same = self.upstream == config.upstream
@@ -180,8 +171,6 @@ impl Built {
             upstream_trust,
             tracing,
             shadow,
-            judge: self.judge.renewed(&config.shadow_diff, Ids::default()),
-            contract: contract_check::contract(config, metrics),
             metrics: self.metrics.clone(),
         };
         Ok(built.shadowed(config))
@@ -189,9 +178,8 @@ impl Built {
 
     /// Joins the shadow with the parts that it needs.
     fn shadowed(self, config: &Config) -> Self {
-        // with rates of its own: no client pays for copies
-        let vouchers = self.vouchers(config, Rates::new(config.rates.clone()));
-        let shadow = self.shadow.joined(config, &self.balance, vouchers, &self.contract, &self.metrics);
+        let vouchers = self.vouchers(config, self.rates.clone());
+        let shadow = self.shadow.joined(config, &self.balance, vouchers, self.issuers.clone());
         Self { shadow, ..self }
     }
 
@@ -269,7 +257,11 @@ fn key_ring(config: &Config) -> io::Result<Option<KeyRing>> {
     }
 }
 
-fn keystone_client(config: &Config) -> io::Result<JsonClient> {
+/// Makes a client of Keystone's.
+///
+/// # Errors
+/// Fails if the trusted certificates can not be read.
+pub fn keystone_client(config: &Config) -> io::Result<JsonClient> {
     let settings = &config.keystone;
     let limits = json::Limits {
         connect_timeout: settings.http_connect_timeout,

@@ -36,7 +36,7 @@ pub fn contract(config: &Config, metrics: &Metrics) -> Contract {
 /// Keeps the schemas fresh, over connections of its own, for as long as the configuration is in use.
 pub fn watch(built: &Built, config: &Config) -> impl Future<Output = ()> + Send + use<> {
     let forward = Forward::new(built.balance.clone(), Pool::new(config.upstream.connections.clone()));
-    let (contract, verifier) = (built.contract.clone(), built.verifier.clone());
+    let (contract, verifier) = (built.shadow.contract.clone(), built.verifier.clone());
     contract.watch(forward, move || own_token(verifier.clone()))
 }
 

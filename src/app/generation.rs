@@ -76,7 +76,6 @@ impl Generation {
         self.built.metrics.life.uses(self.number, &self.revision);
         self.built.rules.take_effect();
         self.built.shadow.take_effect();
-        self.built.judge.take_effect();
     }
 }
 

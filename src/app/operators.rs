@@ -43,7 +43,7 @@ pub fn page(current: Arc<Current>, stop: CancellationToken) -> Page {
         async move { facts(&generation, &probes, started).await }
     };
     let read = move || Reading::of(&counted.encode());
-    let differences = move || judged.load().built.judge.overview();
+    let differences = move || judged.load().built.shadow.judge.overview();
     Page::new(read, look, move || named.load().config.admin_names.clone(), differences)
 }
 

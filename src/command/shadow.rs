@@ -19,12 +19,15 @@ use glance_gate::telemetry::timestamp;
 
 use crate::command::EXIT_MISTAKES;
 use crate::command::EXIT_UNUSABLE;
+use crate::command::shadow_replay;
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Rank recorded differences: exit code 0 if none counts, 1 if some do, 2 if the lines or the rules can not be used
     Report(Arguments),
+    /// Ask recorded calls again, of staging, and rank what it answers otherwise; exit codes as of report
+    Replay(Box<shadow_replay::Arguments>),
 }
 
 /// The arguments of the report.
@@ -33,6 +36,13 @@ pub struct Arguments {
     /// Files of differences, as the gate has them written, also those that were renamed; - is standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    judged: Judged,
+}
+
+/// What counts, and how it is told.
+#[derive(Debug, clap::Args)]
+pub struct Judged {
     /// Rules for what is known, in the place of those that were in force when the lines were written
     #[arg(long, value_name = "FILE")]
     ignore: Option<PathBuf>,
@@ -56,21 +66,26 @@ const MAX_TOLD: u64 = 20;
 /// Fails if a file can not be read, if there is nothing in it, or if nobody reads the report.
 pub fn run(command: &Command) -> io::Result<ExitCode> {
     match command {
-        Command::Report(arguments) => report(arguments),
+        Command::Report(arguments) => report_on(&arguments.files, &arguments.judged),
+        Command::Replay(arguments) => shadow_replay::run(arguments),
     }
 }
 
-fn report(arguments: &Arguments) -> io::Result<ExitCode> {
-    let rules = match &arguments.ignore {
+/// Ranks what differs.
+///
+/// # Errors
+/// As [`run`].
+pub fn report_on(files: &[PathBuf], judged: &Judged) -> io::Result<ExitCode> {
+    let rules = match &judged.ignore {
         None => None,
         Some(path) => match rules(path)? {
             Some(rules) => Some(rules),
             None => return Ok(ExitCode::from(EXIT_UNUSABLE)),
         },
     };
-    let mut differences = Differences::new(rules, arguments.since, SystemTime::now());
+    let mut differences = Differences::new(rules, judged.since, SystemTime::now());
     let mut bad = 0;
-    for path in &arguments.files {
+    for path in files {
         lines::read_file(path, differences::parse, |number, line| match line {
             Ok(line) => differences.take(&line),
             Err(why) => {
@@ -89,11 +104,11 @@ fn report(arguments: &Arguments) -> io::Result<ExitCode> {
         return Err(io::Error::other("there is no pair of answers to report on"));
     }
     let report = Report::new(&differences, bad);
-    let text = if arguments.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text() };
+    let text = if judged.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text() };
     io::stdout().write_all(text.as_bytes())?;
     Ok(if bad > 0 {
         ExitCode::from(EXIT_UNUSABLE)
-    } else if report.is_beyond(arguments.max_differences) {
+    } else if report.is_beyond(judged.max_differences) {
         ExitCode::from(EXIT_MISTAKES)
     } else {
         ExitCode::SUCCESS

@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::config::reader::Section;
 use crate::contract::Answers;
 use crate::contract::Config;
-use crate::shadow;
 
 /// Schemas change with an upgrade: more often than this is only load.
 const MIN_TTL: Duration = Duration::from_secs(10);
@@ -30,17 +29,6 @@ pub fn check_identity(config: &Config, upstream: &mut Section<'_, '_>) {
     }
 }
 
-/// Tells that there is nothing to look at without copies.
-pub fn check_copies(config: &Config, shadow: &shadow::config::Config, section: &mut Section<'_, '_>) {
-    if config.answers == Answers::Observe && !shadow.is_on() {
-        section.mistake(
-            "answers",
-            "the shadow is off, and with it all copies to look at",
-            "set [shadow] target as well",
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::config::load::parse;
@@ -51,16 +39,14 @@ mod tests {
     #[test]
     fn answers_are_looked_at_where_it_is_said_and_mistakes_have_lines() {
         let environment: Vec<_> = ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let shadow = "[shadow]\ntarget = \"http://127.0.0.1:1\"\n";
-        let good = format!("{shadow}[contract]\nanswers = \"observe\"\n");
-        let good = parse("gate.toml", &good, &environment).expect("good");
+        let good = parse("gate.toml", "[contract]\nanswers = \"observe\"\n", &environment).expect("good");
+        assert!(good.0.copies());
         assert_eq!(good.0.contract.answers, Answers::Observe);
         for (text, told) in [
             ("[contract]\nanswers = \"enforce\"\n".to_owned(), "gate.toml:2: "),
             ("[contract]\nschema_ttl = \"1s\"\n".to_owned(), "gate.toml:2: "),
-            ("[contract]\nanswers = \"observe\"\n".to_owned(), "the shadow is off"),
             (
-                format!("{shadow}[contract]\nanswers = \"observe\"\n[upstream]\nidentity = \"forward\"\n"),
+                "[contract]\nanswers = \"observe\"\n[upstream]\nidentity = \"forward\"\n".to_owned(),
                 "takes no token of the gate's",
             ),
         ] {

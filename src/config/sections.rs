@@ -14,10 +14,11 @@ use crate::config::keystone_section;
 use crate::config::oidc_section;
 use crate::config::reader::Book;
 use crate::config::reader::Section;
+use crate::config::recording_section;
 use crate::config::rules_section;
 use crate::config::settings::Settings;
-use crate::config::shadow_section;
 use crate::config::shadow_diff_section;
+use crate::config::shadow_section;
 use crate::config::tracing_section;
 use crate::config::transport_section;
 use crate::config::value::ByteSize;
@@ -33,6 +34,7 @@ use crate::member_update::limit;
 use crate::member_update::rate;
 use crate::member_update::validate;
 use crate::server;
+use crate::telemetry::line_log::Destination;
 use crate::telemetry::log;
 use crate::telemetry::log::Format;
 use crate::upstream::balance;
@@ -65,9 +67,11 @@ pub fn read(book: &mut Book<'_>) -> Config {
     let (body, member_limit) = member_update(&mut book.section("member_update"));
     let (overload, rates) = limits(&mut book.section("limits"));
     upstream.rules.shed = balance_section::shed(&mut book.section("limits"));
-    let shadow = shadow_section::read(&mut book.section("shadow"));
+    let mut shadow = shadow_section::read(&mut book.section("shadow"));
     let shadow_diff = shadow_diff_section::read(&mut book.section("shadow_diff"), &rules.log.destination);
-    contract_section::check_copies(&contract, &shadow, &mut book.section("contract"));
+    let others = [&rules.log.destination, &shadow_diff.log.destination];
+    let recording = recording_section::read(&mut book.section("recording"), others);
+    shadow.is_by_caller = recording.destination != Destination::Off;
     if admin_listen == server.listen && admin_listen.port() != 0 {
         book.section("admin").mistake("listen", "clients connect there", "give operators an address of their own");
     }
@@ -90,6 +94,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
         rates,
         shadow,
         shadow_diff,
+        recording,
         contract,
         settings: Settings::default(),
     }

@@ -30,7 +30,7 @@ enum Word {
     Keep,
 }
 
-/// Reads the section; without a target nothing is copied.
+/// Reads the section; without a target copies go nowhere.
 pub fn read(section: &mut Section<'_, '_>) -> Config {
     let default = Config::default();
     let target = server(section, "target", default.target);
@@ -57,7 +57,8 @@ pub fn read(section: &mut Section<'_, '_>) -> Config {
             &[("off", Twice::Off), ("primary", Twice::Primary), ("staging", Twice::Staging)],
         ),
         twice_percent: percent(section, "twice_percent", default.twice_percent),
-        limits: limits(section, default.limits),
+        is_by_caller: default.is_by_caller,
+        limits: limits(section, &default.limits),
     };
     if config.twice == Twice::Staging && config.control.is_empty() {
         section.mistake("control", "there is no second staging to ask", "name one, or twice = \"primary\"");
@@ -111,12 +112,11 @@ fn methods(section: &mut Section<'_, '_>) -> Vec<Method> {
     let words: Vec<String> = section.get("methods", default.iter().map(ToString::to_string).collect());
     let mut methods = Vec::new();
     for word in words {
-        match Method::from_bytes(word.as_bytes()).ok().filter(sample::is_safe) {
-            Some(method) => methods.push(method),
-            None => {
-                let what = format!("\"{word}\" is no method that only reads");
-                section.mistake("methods", &what, "GET and HEAD; name writes one by one in writes");
-            }
+        if let Some(method) = Method::from_bytes(word.as_bytes()).ok().filter(sample::is_safe) {
+            methods.push(method);
+        } else {
+            let what = format!("\"{word}\" is no method that only reads");
+            section.mistake("methods", &what, "GET and HEAD; name writes one by one in writes");
         }
     }
     methods
@@ -168,7 +168,7 @@ fn names(section: &mut Section<'_, '_>, key: &'static str) -> Vec<HeaderName> {
         match HeaderName::from_bytes(word.as_bytes()) {
             Ok(name) => names.push(name),
             Err(_) => {
-                section.mistake(key, &format!("\"{word}\" is no name of a header"), "such as \"X-Image-Meta-Name\"")
+                section.mistake(key, &format!("\"{word}\" is no name of a header"), "such as \"X-Image-Meta-Name\"");
             }
         }
     }
@@ -184,7 +184,7 @@ fn kept(section: &mut Section<'_, '_>) -> Vec<HeaderName> {
     kept
 }
 
-fn limits(section: &mut Section<'_, '_>, default: Limits) -> Limits {
+fn limits(section: &mut Section<'_, '_>, default: &Limits) -> Limits {
     let limits = Limits {
         queue: section.get("max_queue", default.queue),
         bytes: section.get("max_bytes", ByteSize(default.bytes)).0,

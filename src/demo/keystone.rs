@@ -141,6 +141,12 @@ impl Keystone {
         self.state.book().credentials.insert(id.to_owned(), credential);
     }
 
+    /// Registers an application credential for a user of the project's name, with these roles there.
+    pub fn register_credential_in<const N: usize>(&self, project: &str, id: &str, secret: &str, roles: [&str; N]) {
+        let credential = Registered { project: project.to_owned(), ..Registered::new(project, secret, roles) };
+        self.state.book().credentials.insert(id.to_owned(), credential);
+    }
+
     /// Returns what is known about a token, good or not; nothing when it was never issued.
     #[must_use]
     pub fn look_up(&self, token: &str) -> Option<Token> {
@@ -181,12 +187,14 @@ struct Registered {
     user: String,
     secret: String,
     roles: Vec<String>,
+    /// What application credentials are for.
+    project: String,
 }
 
 impl Registered {
     fn new<const N: usize>(user: &str, secret: &str, roles: [&str; N]) -> Self {
         let roles = roles.into_iter().map(str::to_owned).collect();
-        Self { user: user.to_owned(), secret: secret.to_owned(), roles }
+        Self { user: user.to_owned(), secret: secret.to_owned(), roles, project: SERVICE_PROJECT.to_owned() }
     }
 }
 

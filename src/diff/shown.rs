@@ -162,7 +162,7 @@ pub fn sounds_secret(name: &str) -> bool {
 
 /// Tells whether a text may hold a secret: a token, a user within a URL (RFC 3986 section 3.2.1), or the name of a secret
 /// with something behind it.
-fn looks_secret(text: &str) -> bool {
+pub fn looks_secret(text: &str) -> bool {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let names_one = text.match_indices(['=', ':']).any(|(at, _)| {
         let before = text.get(..at).unwrap_or_default().trim_end_matches([' ', '"', '\'']);

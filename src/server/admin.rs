@@ -182,7 +182,7 @@ impl Admin {
             }
             _ => {
                 let (head, _) = request.into_parts();
-                let known = "try / or /shadow in a browser, /status.json, /shadow.json, /explain?request_id=, /livez, /readyz, /readyz?verbose, \
+                let known = "try / in a browser, /status.json, /shadow, /shadow.json, /explain?request_id=, /livez, /readyz, /readyz?verbose, \
                              /metrics, or POST /reload or /kill-switch/on or /off\n";
                 (self.page)(head).await.unwrap_or_else(|| text(StatusCode::NOT_FOUND, known.into()))
             }

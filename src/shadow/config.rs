@@ -42,6 +42,8 @@ pub struct Config {
     pub twice: Twice,
     /// How many of a hundred copied reads are asked a second time.
     pub twice_percent: u8,
+    /// The callers are wanted, whatever credentials copies have.
+    pub is_by_caller: bool,
     /// The bounds.
     pub limits: Limits,
 }
@@ -147,6 +149,7 @@ impl Default for Config {
             keep_headers: Vec::new(),
             twice: Twice::Off,
             twice_percent: 10,
+            is_by_caller: false,
             limits: Limits::default(),
         }
     }
@@ -169,14 +172,15 @@ impl Default for Limits {
 }
 
 impl Config {
-    /// Tells whether anything is copied.
-    pub fn is_on(&self) -> bool {
+    /// Tells whether copies are sent anywhere.
+    pub fn has_target(&self) -> bool {
         !self.target.is_empty()
     }
 
     /// Tells whether it must be known who asks.
     pub fn needs_identity(&self) -> bool {
-        !self.projects.is_empty()
+        self.is_by_caller
+            || !self.projects.is_empty()
             || match &self.credentials {
                 Credentials::Exchange(file) => file.credentials.iter().any(StagingCredential::names_somebody),
                 Credentials::Strip | Credentials::Keep => false,

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::diff::answered::Answered;
 use crate::diff::asked::Asked;
+use crate::diff::judge::Judge;
 use crate::shadow::copied::Copied;
-use crate::telemetry::shadows::Shadows;
 
 /// Somebody who is told of copies. Whoever takes long keeps copies waiting, and then dropped; never a request.
 pub trait Consumer: Send + Sync {
@@ -19,17 +19,16 @@ pub trait Consumer: Send + Sync {
     fn learned(&self, asked: &Asked, first: &Answered, second: &Answered);
 }
 
-/// Counts whether both sides answered with the same status.
-pub struct StatusCount(pub Shadows);
-
-impl Consumer for StatusCount {
+impl Consumer for Judge {
     fn copied(&self, _: &Copied) {}
 
-    fn compared(&self, _: &Asked, primary: &Answered, staging: &Answered) {
-        self.0.compare(primary.status == staging.status);
+    fn compared(&self, asked: &Asked, primary: &Answered, staging: &Answered) {
+        self.judge(asked, primary, staging);
     }
 
-    fn learned(&self, _: &Asked, _: &Answered, _: &Answered) {}
+    fn learned(&self, asked: &Asked, first: &Answered, second: &Answered) {
+        self.learn(asked, first, second);
+    }
 }
 
 impl fmt::Debug for dyn Consumer {

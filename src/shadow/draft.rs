@@ -14,6 +14,7 @@ use http::Response;
 use http::StatusCode;
 use http::header::CONTENT_ENCODING;
 use http::header::CONTENT_TYPE;
+use http::header::COOKIE;
 use http::header::HOST;
 use http_body::Body as HttpBody;
 
@@ -207,7 +208,7 @@ fn caller(desk: &Desk, account: &Account, credentials: &HeaderMap) -> Caller {
         identity: account.identity.clone(),
         credential,
         service,
-        had_token: !credentials.is_empty(),
+        had_token: credentials.keys().any(|name| *name != COOKIE),
         peer: account.peer,
     }
 }

@@ -9,14 +9,17 @@ use crate::upstream::Forward;
 use crate::vouch::Vouchers;
 
 /// All that copies of one configuration need.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// The ways to staging; a reload that does not change them keeps them.
     pub ways: Arc<Ways>,
     /// The prefix that Glance is served under.
     pub mount: Arc<str>,
-    /// Who vouches for callers. Their rates are not the requests': a client pays for no copy.
+    /// Who vouches for the callers of requests: only what they remember is looked at.
     pub vouchers: Vouchers,
+    /// Who is asked about callers for copies alone. What they remember, their connections and their rates are their own: no
+    /// request waits for them, and no client pays for copies.
+    pub askers: Vouchers,
     /// The primary, over connections of the copies' own.
     pub primary: Forward,
     /// What is counted.

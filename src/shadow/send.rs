@@ -63,6 +63,9 @@ impl Sending {
             consumer.copied(&copied);
         }
         let ways = &plan.ways;
+        if !ways.config.has_target() {
+            return ticket.close("kept");
+        }
         let since = Instant::now();
         let Some(answer) = ways.ask(&ways.config.target, &copied, &fare.credential).await else {
             return ticket.drop_for(Reason::Unwritable);
@@ -96,6 +99,9 @@ impl Sending {
                 return Err(Reason::Project);
             }
         }
+        if !config.has_target() {
+            return Ok(Fare { credential: None, exchanged: None });
+        }
         let fare = fare(copied, plan).await?;
         // staging's answer, and one more where something is asked twice
         let answers = if config.twice == Twice::Off { 1 } else { 2 };
@@ -116,7 +122,10 @@ impl Sending {
 async fn identify(copied: &mut Copied, plan: &Plan) -> Result<(), Reason> {
     let caller = &mut copied.caller;
     if let (None, Some(credential)) = (&caller.identity, &caller.credential) {
-        let asked = plan.vouchers.vouch(credential, caller.service.as_ref(), caller.peer, copied.asked.request_id);
+        caller.identity = plan.vouchers.at_hand(credential).map(|vouched| vouched.identity);
+    }
+    if let (None, Some(credential)) = (&caller.identity, &caller.credential) {
+        let asked = plan.askers.vouch(credential, caller.service.as_ref(), caller.peer, copied.asked.request_id);
         let limit = plan.ways.config.limits.call_timeout;
         match tokio::time::timeout(limit, asked).await {
             Ok(Ok(vouched)) => caller.identity = Some(vouched.identity),

@@ -22,32 +22,38 @@ impl Shadow {
         let Some(mut waiting) = self.take_waiting() else { return 0 };
         let sending = Arc::new(Sending::default());
         let mut tasks = JoinSet::new();
-        tokio::select! {
-            () = self.work(&mut waiting, &sending, &mut tasks) => {}
-            () = end.cancelled() => {}
-        }
-        waiting.close();
-        let last = async {
-            self.work(&mut waiting, &sending, &mut tasks).await;
-            while tasks.join_next().await.is_some() {}
+        let overdue = async {
+            end.cancelled().await;
+            tokio::time::sleep(drain().min(LAST_COPIES)).await;
         };
-        let _ = tokio::time::timeout(drain().min(LAST_COPIES), last).await;
+        tokio::select! {
+            () = self.work(&mut waiting, &end, &sending, &mut tasks) => {}
+            () = overdue => {}
+        }
         // what is left is counted by its tickets
         tasks.shutdown().await;
         0
     }
 
-    /// Begins with each copy, until there are no more.
-    async fn work(&self, waiting: &mut UnboundedReceiver<Queued>, sending: &Arc<Sending>, tasks: &mut JoinSet<()>) {
+    /// Begins with each copy, and returns when the last one has ended after there will be no more.
+    async fn work(
+        &self,
+        waiting: &mut UnboundedReceiver<Queued>,
+        end: &CancellationToken,
+        sending: &Arc<Sending>,
+        tasks: &mut JoinSet<()>,
+    ) {
         loop {
             tokio::select! {
                 queued = waiting.recv() => match queued {
                     Some(queued) => self.begin(queued, sending, tasks).await,
-                    None => return,
+                    None => break,
                 },
+                () = end.cancelled(), if !waiting.is_closed() => waiting.close(),
                 Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
             }
         }
+        while tasks.join_next().await.is_some() {}
     }
 
     /// Begins with a copy as soon as there is room for it, unless it grows too old meanwhile.

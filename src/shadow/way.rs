@@ -1,8 +1,10 @@
 //! The ways out of the gate for copies: to staging, its second, and its Keystone, over connections of their own.
 
 use std::io;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -44,11 +46,15 @@ pub struct Ways {
     writes: JsonClient,
     /// Who gets tokens of staging's own.
     pub exchange: Option<Exchange>,
-    is_lost_told: AtomicBool,
+    /// When it was told that a server does not answer.
+    told: Mutex<Option<Instant>>,
 }
 
 /// A credential as the header that carries it.
 pub type Credential = Option<(HeaderName, Secret<HeaderValue>)>;
+
+/// How long it is not told again that a server does not answer.
+const TELL_PAUSE: Duration = Duration::from_mins(1);
 
 impl Ways {
     /// Prepares the ways; nothing is sent yet.
@@ -74,7 +80,7 @@ impl Ways {
             exchange,
             config: config.clone(),
             trust,
-            is_lost_told: AtomicBool::new(false),
+            told: Mutex::default(),
         })
     }
 
@@ -93,7 +99,9 @@ impl Ways {
         let request = request(server, copied, credential, &self.config)?;
         let client = if is_safe(&copied.asked.method) { &self.reads } else { &self.writes };
         let answer = client.send(request).await;
-        self.tell(server, answer.as_ref().err());
+        if let Err(error) = &answer {
+            self.tell(server, *error);
+        }
         Some(answer.map(|answer| {
             let (headers, _) = headers::answered(&answer.headers);
             let is_empty = answer.body.is_empty();
@@ -102,15 +110,12 @@ impl Ways {
         }))
     }
 
-    /// Tells when a server is lost, and when it is back: not for each copy.
-    fn tell(&self, server: &str, error: Option<&JsonClientError>) {
-        let was_lost = self.is_lost_told.swap(error.is_some(), Ordering::Relaxed);
-        match error {
-            Some(error) if !was_lost => {
-                tracing::warn!(server, %error, "a copy was not answered: more are only counted")
-            }
-            None if was_lost => tracing::info!(server, "copies are answered again"),
-            Some(_) | None => {}
+    /// Tells that a server does not answer: now and then, not for each copy.
+    fn tell(&self, server: &str, error: JsonClientError) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|at| at.elapsed() >= TELL_PAUSE) {
+            *told = Some(Instant::now());
+            tracing::warn!(server, %error, "a copy was not answered: others are only counted for a minute");
         }
     }
 }

@@ -14,8 +14,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use prometheus_client::registry::Unit;
 
-use crate::telemetry::differences::Differences;
 use crate::telemetry::contract_answers::ContractAnswers;
+use crate::telemetry::differences::Differences;
 use crate::telemetry::judgement::Judgement;
 use crate::telemetry::known::Counts;
 use crate::telemetry::known::Known;

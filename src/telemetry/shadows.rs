@@ -18,8 +18,9 @@ use crate::telemetry::metrics::OutcomeLabel;
 pub struct Shadows {
     copies: Family<OutcomeLabel, Counter>,
     dropped: Family<ReasonLabel, Counter>,
-    compared: Family<StatusLabel, Counter>,
     repeated: Family<OutcomeLabel, Counter>,
+    /// Copies that were to be written down.
+    pub recorded: Family<OutcomeLabel, Counter>,
     /// Copies that wait to be sent.
     pub waiting: Gauge,
     /// Copies that are being sent.
@@ -36,19 +37,12 @@ pub struct ReasonLabel {
     pub reason: &'static str,
 }
 
-/// Label of `shadow_compared_total`.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct StatusLabel {
-    /// `same` or `other`: whether both sides answered with the same status.
-    pub status: &'static str,
-}
-
 impl Default for Shadows {
     fn default() -> Self {
         Self {
             copies: Family::default(),
             dropped: Family::default(),
-            compared: Family::default(),
+            recorded: Family::default(),
             repeated: Family::default(),
             waiting: Gauge::default(),
             in_flight: Gauge::default(),
@@ -69,12 +63,6 @@ impl Shadows {
         self.dropped.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    /// Counts a pair of answers by whether their status is the same.
-    pub fn compare(&self, is_same: bool) {
-        let status = if is_same { "same" } else { "other" };
-        self.compared.get_or_create(&StatusLabel { status }).inc();
-    }
-
     /// Counts a request that one side was asked a second time, by what came of it.
     pub fn repeat(&self, outcome: &'static str) {
         self.repeated.get_or_create(&OutcomeLabel { outcome }).inc();
@@ -89,12 +77,13 @@ impl Shadows {
     pub fn register(&self, registry: &mut Registry) {
         registry.register("shadow_copies", "Copies given to staging by outcome", self.copies.clone());
         registry.register("shadow_dropped", "Copies not given to staging by reason", self.dropped.clone());
-        registry.register("shadow_compared", "Pairs of answers by status", self.compared.clone());
+        let help = "Copies that were to be written down, by what became of them";
+        registry.register("recorded_calls", help, self.recorded.clone());
         registry.register("shadow_repeated", "Requests asked a second time by outcome", self.repeated.clone());
         registry.register("shadow_waiting_copies", "Copies that wait to be sent", self.waiting.clone());
         registry.register("shadow_in_flight_copies", "Copies that are being sent", self.in_flight.clone());
-        let held = self.held_bytes.clone();
-        registry.register_with_unit("shadow_held", "Memory that copies may take", Unit::Bytes, held);
+        let bytes = self.held_bytes.clone();
+        registry.register_with_unit("shadow_held", "Memory that copies may take", Unit::Bytes, bytes);
         let help = "Time to the end of staging's answer";
         registry.register_with_unit("shadow_call_duration", help, Unit::Seconds, self.durations.clone());
     }

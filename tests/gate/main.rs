@@ -39,7 +39,7 @@
 //! | `authority` | certificates of a test's own |
 //! | `scripted` | an upstream that does what a test tells it |
 //! | `observe` | refusals that are only told |
-//! | `shadow`, `shadow_scene` | copies of the traffic for a staging: what it gets and what it never gets |
+//! | `shadow`, `shadow_credentials`, `shadow_faults`, `shadow_scene` | copies of the traffic for a staging: what it gets, what it never gets, and that nobody waits for it |
 //! | `rules` | what single rules are set to, what they earn, and the kill switch |
 //! | `page` | the operators' page: who gets it, what it tells, its live feed |
 //! | `decisions`, `replay_command` | the decision log, and what another configuration would change of it |
@@ -129,6 +129,7 @@ mod process;
 mod promql;
 mod proxy_protocol;
 mod rates;
+mod recording;
 mod regressions;
 mod reload;
 mod reload_command;
@@ -144,8 +145,10 @@ mod secrets;
 mod service_token;
 mod service_tokens;
 mod shadow;
-mod shadow_scene;
+mod shadow_credentials;
 mod shadow_diff;
+mod shadow_faults;
+mod shadow_scene;
 mod shedding;
 mod streaming;
 mod targets;

@@ -36,7 +36,7 @@ pub fn authenticate(state: &State, body: &[u8]) -> Result<Token, Failure> {
     };
     let scope = match &credential {
         Some(_) if body.pointer("/auth/scope").is_some() => return Err(Failure::Wrong),
-        Some(_) => service_project(),
+        Some(_) => project_of(&registered.project),
         None => scope(body.pointer("/auth/scope"))?,
     };
     let mut token = TokenSpec::new(&registered.user).lifetime(state.book().service_lifetime).build();
@@ -87,11 +87,11 @@ fn scope(asked: Option<&Value>) -> Result<Scope, Failure> {
     let by_id = project.get("id").and_then(Value::as_str) == Some(SERVICE_PROJECT);
     let by_name = project.get("name").and_then(Value::as_str) == Some(SERVICE_PROJECT)
         && project.get("domain").is_some_and(is_default);
-    if by_id || by_name { Ok(service_project()) } else { Err(Failure::Wrong) }
+    if by_id || by_name { Ok(project_of(SERVICE_PROJECT)) } else { Err(Failure::Wrong) }
 }
 
-fn service_project() -> Scope {
-    Scope::Project { id: SERVICE_PROJECT.to_owned(), name: SERVICE_PROJECT.to_owned() }
+fn project_of(id: &str) -> Scope {
+    Scope::Project { id: id.to_owned(), name: id.to_owned() }
 }
 
 fn is_default(domain: &Value) -> bool {

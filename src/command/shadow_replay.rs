@@ -1,0 +1,116 @@
+//! `glance-gate shadow replay`: recorded calls asked again of staging, and what it answers otherwise.
+
+use std::fs;
+use std::io;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+
+use glance_gate::app::replaying::Replaying;
+use glance_gate::config::Config;
+use glance_gate::review::lines;
+use glance_gate::shadow::config::Twice;
+use glance_gate::shadow::recorded::Recorded;
+use glance_gate::telemetry::line_log::Destination;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::Sender;
+
+use crate::command::EXIT_UNUSABLE;
+use crate::command::control_runtime;
+use crate::command::load_or_tell;
+use crate::command::shadow::Judged;
+use crate::command::shadow::report_on;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Files of calls, as [recording] file has them written, the oldest first; - is standard input
+    #[arg(value_name = "FILE", required = true)]
+    recordings: Vec<PathBuf>,
+    /// The configuration: [shadow] tells whom to ask, with whose credentials and which writes; [shadow_diff] how to compare
+    #[arg(long, value_name = "FILE", default_value = "/etc/glance-gate/gate.toml")]
+    config: PathBuf,
+    /// Whom to ask, in the place of [shadow] target
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
+    /// How many calls a second, at most
+    #[arg(long, value_name = "CALLS", default_value = "20")]
+    rate: NonZero<u32>,
+    /// Where to write what differs, for `shadow report`; it must not be there yet
+    #[arg(long, value_name = "FILE", default_value = "differences.jsonl")]
+    out: PathBuf,
+    #[command(flatten)]
+    judged: Judged,
+}
+
+/// How many skipped calls are told one by one.
+const MAX_TOLD: u64 = 20;
+/// How many calls are read before they are asked.
+const MAX_READ_AHEAD: usize = 64;
+
+/// Asks, waits, and reports.
+///
+/// # Errors
+/// Fails if a file can not be read or written, if nothing could be compared, or if nobody reads the report.
+pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
+    let Some(config) = load_or_tell(&arguments.config) else { return Ok(ExitCode::from(EXIT_UNUSABLE)) };
+    if fs::exists(&arguments.out)? {
+        let out = arguments.out.display();
+        return Err(io::Error::other(format!("{out} is there already: name another file with --out")));
+    }
+    let replaying = Replaying::new(&adapted(config, arguments), arguments.rate)?;
+    let (calls, read) = mpsc::channel(MAX_READ_AHEAD);
+    let recordings = arguments.recordings.clone();
+    let reading = thread::spawn(move || read_all(&recordings, &calls));
+    let mut unusable = 0;
+    let totals = control_runtime()?.block_on(replaying.run(read, |why| {
+        unusable += 1;
+        tell(unusable, || format!("a call is not asked again: {why}"));
+    }));
+    let bad = reading.join().map_err(|_| io::Error::other("the thread that reads has panicked"))??;
+    let (asked, not_named) = (totals.asked, totals.not_named);
+    eprintln!(
+        "glance-gate: {asked} calls asked again; not asked: {not_named} writes that [shadow] writes does not name, \
+         {unusable} that can not be asked again, {bad} lines that are none"
+    );
+    report_on(std::slice::from_ref(&arguments.out), &arguments.judged)
+}
+
+/// Reads all calls; returns how many lines are none.
+fn read_all(recordings: &[PathBuf], calls: &Sender<Recorded>) -> io::Result<u64> {
+    let mut bad = 0;
+    for path in recordings {
+        lines::read_file(path, Recorded::parse, |number, line| match line {
+            // nobody listens any more if the replay has ended early
+            Ok(call) => drop(calls.blocking_send(call)),
+            Err(why) => {
+                bad += 1;
+                tell(bad, || format!("{}:{number}: {why}", path.display()));
+            }
+        })?;
+    }
+    Ok(bad)
+}
+
+/// Tells what was skipped, if it is not one of too many.
+fn tell(count: u64, what: impl FnOnce() -> String) {
+    if count <= MAX_TOLD {
+        eprintln!("{}", what());
+    }
+}
+
+/// Returns the configuration as a replay needs it.
+fn adapted(mut config: Config, arguments: &Arguments) -> Config {
+    if let Some(to) = &arguments.to {
+        config.shadow.target.clone_from(to);
+    }
+    if config.shadow.twice == Twice::Primary {
+        // the callers' tokens were not recorded
+        config.shadow.twice = Twice::Off;
+    }
+    config.recording.destination = Destination::Off;
+    config.shadow_diff.log.destination = Destination::File(arguments.out.clone());
+    config.shadow_diff.log.rotate_at = 0;
+    config
+}

@@ -1,0 +1,246 @@
+//! A copy as one line of a recording: without credentials, and enough of it to ask another server the same later.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Instant;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::Method;
+use http::StatusCode;
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::diff::answered::Answered;
+use crate::diff::answered::Content;
+use crate::diff::asked::Asked;
+use crate::diff::shown;
+use crate::diff::shown::HIDDEN;
+use crate::openstack::identity::Identity;
+use crate::openstack::identity::ProjectId;
+use crate::openstack::identity::Roles;
+use crate::openstack::identity::Scope;
+use crate::openstack::identity::UserId;
+use crate::openstack::request_id::RequestId;
+use crate::openstack::route::route;
+use crate::shadow::copied::Caller;
+use crate::shadow::copied::Copied;
+use crate::telemetry::timestamp;
+
+/// The form of the lines; a number for each that can not be read as the one before.
+pub const VERSION: u32 = 1;
+
+/// One line: what was asked, by whom, and what the primary answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recorded {
+    /// The form of the line: [`VERSION`].
+    version: u32,
+    /// When the primary's answer had ended (RFC 3339).
+    time: String,
+    /// The gate's id of the request.
+    request_id: String,
+    /// Its method.
+    method: String,
+    /// Its path and query.
+    target: String,
+    /// The headers that may go to staging.
+    headers: Vec<(String, String)>,
+    /// Its body; none without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+    /// Values of the body are hidden, so that it can not be asked again.
+    #[serde(default, skip_serializing_if = "is_false")]
+    is_hidden: bool,
+    /// It had a token.
+    had_token: bool,
+    /// The user that it was, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    /// The project of the token, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    project: Option<String>,
+    /// What the primary answered.
+    answer: Answer,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Body,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Body {
+    Unread,
+    TooLong,
+    Whole(String),
+}
+
+impl Recorded {
+    /// Writes a copy down; nothing if its body is no text, which no body of a call on images is.
+    pub fn of(copied: &Copied) -> Option<Self> {
+        let (body, is_hidden) = hidden(std::str::from_utf8(&copied.body).ok()?);
+        let identity = copied.caller.identity.as_deref();
+        let answered = &copied.answered;
+        Some(Self {
+            version: VERSION,
+            time: timestamp::of(copied.at),
+            request_id: copied.asked.request_id.to_string(),
+            method: copied.asked.method.to_string(),
+            target: copied.asked.target.clone(),
+            headers: written(&copied.headers),
+            body: (!body.is_empty()).then_some(body),
+            is_hidden,
+            had_token: copied.caller.had_token,
+            user: identity.map(|identity| identity.user.as_str().to_owned()),
+            project: identity.and_then(Identity::project).map(|project| project.as_str().to_owned()),
+            answer: Answer {
+                status: answered.status.as_u16(),
+                headers: written(&answered.headers),
+                body: match &answered.body {
+                    Content::Unread => Body::Unread,
+                    Content::TooLong => Body::TooLong,
+                    Content::Whole(bytes) => {
+                        std::str::from_utf8(bytes).map_or(Body::Unread, |text| Body::Whole(hidden(text).0))
+                    }
+                },
+            },
+        })
+    }
+
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// Tells what is wrong with it.
+    pub fn parse(line: &[u8]) -> Result<Self, String> {
+        let recorded: Self = serde_json::from_slice(line).map_err(|error| format!("no recorded call: {error}"))?;
+        if recorded.version == VERSION {
+            Ok(recorded)
+        } else {
+            Err(format!("a recorded call of form {}, and this gate reads form {VERSION}", recorded.version))
+        }
+    }
+
+    /// Returns the copy that was written down, as if it had been made just now.
+    ///
+    /// # Errors
+    /// Tells why it can not be asked again.
+    pub fn into_copied(self, mount: &str) -> Result<Copied, String> {
+        if self.is_hidden {
+            return Err("values of its body are hidden".into());
+        }
+        let request_id = HeaderValue::try_from(&self.request_id).ok().and_then(|value| RequestId::parse(&value));
+        let path = self.target.split('?').next().unwrap_or_default();
+        let identity = self.user.map(|user| {
+            let scope =
+                self.project.as_deref().map_or(Scope::Unscoped, |project| Scope::Project(ProjectId::new(project)));
+            Identity { user: UserId::new(&user), scope, ..nobody() }
+        });
+        let asked = Asked {
+            request_id: request_id.ok_or("its request_id is none")?,
+            method: self.method.parse::<Method>().map_err(|_| "its method is none")?,
+            route: route(path, mount).ok_or_else(|| format!("no route of Glance's below {mount:?}"))?,
+            project: self.project.as_deref().map(ProjectId::new),
+            target: self.target,
+        };
+        let answered = Answered {
+            status: StatusCode::from_u16(self.answer.status).map_err(|_| "its status is none")?,
+            headers: read(&self.answer.headers)?,
+            body: match self.answer.body {
+                Body::Unread => Content::Unread,
+                Body::TooLong => Content::TooLong,
+                Body::Whole(text) => Content::Whole(text.into()),
+            },
+        };
+        let caller = Caller {
+            identity: identity.map(Arc::new),
+            credential: None,
+            service: None,
+            had_token: self.had_token,
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        };
+        let (headers, body) = (read(&self.headers)?, Bytes::from(self.body.unwrap_or_default()));
+        let (at, since) = (SystemTime::now(), Instant::now());
+        Ok(Copied { asked, headers, host: None, body, caller, answered, repeats: None, at, since })
+    }
+}
+
+/// Hides what a recording hides in an answer, so that it can be compared with one that was recorded.
+pub fn as_recorded(answered: &Answered) -> Answered {
+    let body = match &answered.body {
+        Content::Whole(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Content::Whole(hidden(text).0.into()),
+            Err(_) => Content::Unread,
+        },
+        Content::Unread => Content::Unread,
+        Content::TooLong => Content::TooLong,
+    };
+    Answered { body, ..answered.clone() }
+}
+
+/// Somebody of whom nothing is known.
+fn nobody() -> Identity {
+    Identity {
+        user: UserId::new(""),
+        scope: Scope::Unscoped,
+        roles: Roles::known([]),
+        expires_at: SystemTime::UNIX_EPOCH,
+        access_rules: [].into(),
+    }
+}
+
+/// Hides the values of JSON that look secret; tells whether there were any. Other text is hidden whole if it looks secret.
+fn hidden(text: &str) -> (String, bool) {
+    match serde_json::from_str::<Value>(text) {
+        Ok(mut value) => {
+            let is_hidden = hide(&mut value);
+            (if is_hidden { value.to_string() } else { text.to_owned() }, is_hidden)
+        }
+        Err(_) if shown::looks_secret(text) => (HIDDEN.into(), true),
+        Err(_) => (text.to_owned(), false),
+    }
+}
+
+fn hide(value: &mut Value) -> bool {
+    match value {
+        Value::String(text) if shown::looks_secret(text) => hide_all(value),
+        Value::Array(values) => values.iter_mut().fold(false, |is_hidden, value| hide(value) | is_hidden),
+        Value::Object(fields) => fields.iter_mut().fold(false, |is_hidden, (name, value)| {
+            let is_secret = shown::sounds_secret(name) && !value.is_null();
+            is_hidden | if is_secret { hide_all(value) } else { hide(value) }
+        }),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+fn hide_all(value: &mut Value) -> bool {
+    *value = HIDDEN.into();
+    true
+}
+
+fn written(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| value.to_str().map(str::to_owned).ok();
+    headers.iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect()
+}
+
+fn read(headers: &[(String, String)]) -> Result<HeaderMap, String> {
+    let parsed = headers.iter().map(|(name, value)| {
+        let header = name.parse::<HeaderName>().ok().zip(HeaderValue::try_from(value).ok());
+        header.ok_or_else(|| format!("{name:?} is no header, or its value is none"))
+    });
+    parsed.collect()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
