@@ -10,6 +10,7 @@ import cases
 import install
 import report
 import scaling
+import shadow
 import soak
 from parts import PARTS, RATE
 from rig import Failure, ROOT, Rig, say
@@ -24,7 +25,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5, help="rounds, in which the targets take turns (5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each is loaded in a round (3)")
     parser.add_argument("--parts", default="guarded,plain,rate,bulk,memory",
-                        help="some of guarded, plain, rate, bulk, memory, scaling, or none (all but scaling)")
+                        help="some of guarded, plain, rate, bulk, memory, scaling, shadow, or none (all but the last two)")
     parser.add_argument("--targets", default="gate,nginx,haproxy,envoy", help="some of gate, nginx, haproxy, envoy (all)")
     parser.add_argument("--rate", type=int, default=RATE, help=f"member updates a second of the part rate ({RATE})")
     parser.add_argument("--remembered", type=int, default=100_000,
@@ -40,7 +41,7 @@ def arguments():
     options.parts = [part for part in options.parts.split(",") if part]
     options.targets = options.targets.split(",")
     for word in options.parts:
-        if word not in (*PARTS, "scaling"):
+        if word not in (*PARTS, "scaling", "shadow"):
             parser.error(f"no such part: {word}")
     for word in options.targets:
         if word not in ("gate", *PEERS):
@@ -158,6 +159,9 @@ def main():
         if "scaling" in options.parts:
             say("scaling")
             grown = scaling.run(rig, options, list(guards), tokens)
+        if "shadow" in options.parts:
+            say("shadow")
+            shadow.run(rig, options, tokens)
         if options.soak:
             say("soak")
             soak.run(rig, options.soak, tokens)

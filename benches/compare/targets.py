@@ -17,8 +17,11 @@ CLIENTS = (FILES - 200) // 2
 class Target:
     """A proxy that runs."""
 
-    def __init__(self, rig, name, role, keys, workers=1, keepalive=1024, entries=200000, owner_time="60s"):
+    def __init__(self, rig, name, role, keys, workers=1, keepalive=1024, entries=200000, owner_time="60s",
+                 more=""):
         self.rig, self.name, self.role = rig, name, role
+        # what the gate's configuration has besides
+        self.more = more
         self.folder = rig.folder / f"{name}-{role}-{workers}-{free_port()}"
         self.folder.mkdir()
         self.folder.chmod(0o755)
@@ -51,7 +54,9 @@ class Target:
         return self.write(f"{self.name}-{way}.{kind}")
 
     def gate(self, _):
-        return [self.rig.gate, "serve", "--config", self.write("gate.toml")]
+        path = self.write("gate.toml")
+        path.write_text(path.read_text() + self.more)
+        return [self.rig.gate, "serve", "--config", path]
 
     def nginx(self, _):
         return ["/usr/sbin/nginx", "-p", self.folder, "-c", self.write_peer("conf"),

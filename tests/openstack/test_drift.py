@@ -66,9 +66,9 @@ def meter(gate) -> collections.Counter:
                                 if int(count)})
 
 
-def eventually(what: str, holds):
+def eventually(what: str, holds, seconds: float = 20):
     """Waits until something holds, and returns it: the gate counts a call when its answer has gone out."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + seconds
     while not (found := holds()):
         assert time.monotonic() < deadline, f"never: {what}"
         time.sleep(0.05)

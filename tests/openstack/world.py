@@ -36,18 +36,22 @@ IMAGES = {
 
 
 class World:
-    """Ids and tokens for the templates, and the members as they are meant to be."""
+    """Ids and tokens for the templates, and the members as they are meant to be.
 
-    def __init__(self, stack: dict):
+    Another Glance's world may be made `like` one: with its callers, and images of the same names.
+    """
+
+    def __init__(self, stack: dict, like: "World | None" = None):
         self.stack, self.http = stack, requests.Session()
-        self.identities = Identities(stack)
+        self.like = like
+        self.identities = like.identities if like else Identities(stack)
         self.tokens = self.identities.tokens
         self.ids = {f"p.{name}": value for name, value in stack["projects"].items()}
         self.ids |= {f"u.{name}": user["id"] for name, user in stack["users"].items()}
         self.ids["img.missing"] = MISSING
         self.meant: dict[str, dict[str, str]] = {}
         self.left: dict[str, dict[str, str]] = {}  # as last read
-        self.mark = secrets.token_hex(4)
+        self.mark = like.mark if like else secrets.token_hex(4)
         for name, (attributes, members, visibility) in IMAGES.items():
             self._add_image(name, attributes, members, visibility)
 
@@ -58,7 +62,8 @@ class World:
             if IMAGES[name][0].get("protected"):
                 self._patch(path, "/protected", False)
             self.call("DELETE", path, accept=(204, 404))
-        self.identities.close()
+        if not self.like:
+            self.identities.close()
 
     def call(self, method: str, path: str, caller: str = "admin", accept=(200, 201, 204), **arguments):
         """Returns Glance's answer to the path, asserting its status."""
