@@ -10,6 +10,7 @@ pub mod forms;
 pub mod identities;
 pub mod judge;
 pub mod report;
+pub mod specs;
 pub mod vectors;
 pub mod world;
 

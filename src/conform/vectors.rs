@@ -236,7 +236,7 @@ mod tests {
     use super::SCHEMAS;
     use super::Vector;
     use crate::conform::callers::Role;
-    use crate::conform::world::SPECS;
+    use crate::conform::specs::SPECS;
 
     #[test]
     fn all_lines_are_questions_with_names_of_their_own() {

@@ -12,6 +12,9 @@ use crate::conform::callers::Callers;
 use crate::conform::callers::Role;
 use crate::conform::endpoint::Ask;
 use crate::conform::endpoint::Endpoint;
+use crate::conform::specs::Afterwards;
+use crate::conform::specs::SPECS;
+use crate::conform::specs::Spec;
 
 /// What every image's name begins with.
 pub const NAME: &str = "glance-gate-conform-";
@@ -20,48 +23,6 @@ pub const NAME: &str = "glance-gate-conform-";
 const LOOKS: u32 = 3;
 /// How long is waited between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// An image to be made.
-#[derive(Clone, Copy, Debug)]
-pub struct Spec {
-    /// What it is called here.
-    pub name: &'static str,
-    visibility: &'static str,
-    /// Whether it becomes private or public once its members are there, or is deleted.
-    afterwards: Afterwards,
-    members: &'static [Role],
-    /// Another attribute that is true.
-    attribute: Option<&'static str>,
-}
-
-/// What becomes of an image after its members are there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Afterwards {
-    Stays,
-    Private,
-    Public,
-    Deleted,
-}
-
-/// All images.
-pub const SPECS: [Spec; 10] = [
-    Spec::shared("shared", &[Role::Member, Role::Stranger, Role::Owner]),
-    Spec::shared("single", &[Role::Member]),
-    Spec::shared("nomember", &[]),
-    Spec { visibility: "private", ..Spec::shared("private", &[]) },
-    Spec { afterwards: Afterwards::Private, ..Spec::shared("unshared", &[Role::Member]) },
-    Spec { visibility: "community", ..Spec::shared("community", &[]) },
-    Spec { attribute: Some("protected"), ..Spec::shared("protected", &[Role::Member]) },
-    Spec { attribute: Some("os_hidden"), ..Spec::shared("hidden", &[Role::Member]) },
-    Spec { afterwards: Afterwards::Deleted, ..Spec::shared("deleted", &[Role::Member]) },
-    Spec { afterwards: Afterwards::Public, ..Spec::shared("public", &[]) },
-];
-
-impl Spec {
-    const fn shared(name: &'static str, members: &'static [Role]) -> Self {
-        Self { name, visibility: "shared", afterwards: Afterwards::Stays, members, attribute: None }
-    }
-}
 
 /// Whether everybody may be shown an image for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
