@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod forms;
 pub mod identities;
 pub mod judge;
+pub mod question;
 pub mod report;
 pub mod specs;
 pub mod vectors;
