@@ -40,6 +40,9 @@ use crate::server::Counts;
 use crate::server::inherited::Inherited;
 use crate::server::workers;
 
+/// How much less urgent copies are than requests, where both want the same core (nice(2)).
+const YIELDS: i32 = 10;
+
 /// A gate that runs.
 pub struct App {
     /// Where clients connect to.
@@ -88,6 +91,8 @@ impl App {
         let exports = Exports::default();
         let (lasts, ended) = (current.clone(), exports.ending.clone());
         let shadow = workers::spawn("shadow".into(), Vec::new(), move |_| async move {
+            // requests first, where cores are few; a system that does not let it yield has its reasons
+            let _ = rustix::process::nice(YIELDS);
             copies.run(ended, || lasts.drain_timeout()).await
         })?;
         let control = Control {

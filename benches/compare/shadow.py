@@ -14,10 +14,10 @@ SLOW = RATE // 100
 # what of the requests is copied: all of them, the worst there is
 SHADOW = """
 [shadow]
-servers = ["http://127.0.0.1:{port}"]
+target = "http://127.0.0.1:{port}"
 percent = 100
 writes = ["PUT /v2/images/{{image_id}}/members/{{member_id}}"]
-max_queued = {queued}
+max_queue = {queued}
 max_bytes = "{megabytes}MiB"
 call_timeout = "5s"
 """

@@ -36,7 +36,7 @@ MEMBERS = ("beta", "gamma", "alpha", "admin")
 FAULTY = ("", "{", "[]", "1", "{}", '{"status": 1}', '{"status": "maybe"}', '{"state": "accepted"}')
 CONFIG = """
 [shadow]
-servers = ["{staging}"]
+target = "{staging}"
 percent = 100
 writes = ["PUT /v2/images/{{image_id}}/members/{{member_id}}"]
 credentials = "exchange"
@@ -44,7 +44,8 @@ exchange_file = "{folder}/exchange.toml"
 ids_file = "{folder}/ids.toml"
 # one after the other, as they came: or an update could overtake the one before it
 max_in_flight = 1
-max_queued = 20000
+max_queue = 20000
+max_bytes = "256MiB"
 max_age = "10m"
 call_timeout = "20s"
 [shadow_diff]
