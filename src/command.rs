@@ -2,6 +2,8 @@
 
 pub mod conform;
 pub mod explain;
+pub mod healthcheck;
+pub mod manual;
 pub mod order;
 pub mod replay;
 pub mod shadow;
@@ -18,7 +20,7 @@ use glance_gate::rules::state;
 use tokio::runtime::Builder;
 use tokio::runtime::Runtime;
 
-/// The configuration has mistakes, or the demo's answers were not the documented ones.
+/// The configuration has mistakes, the gate is not well, or the demo's answers were not the documented ones.
 pub const EXIT_MISTAKES: u8 = 1;
 /// The configuration is well written but can not be used here, or the gate can not run.
 pub const EXIT_UNUSABLE: u8 = 2;

@@ -11,9 +11,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use clap::CommandFactory;
 use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
+use clap_complete::Shell;
 use glance_gate::app::App;
 use glance_gate::app::built::Built;
 use glance_gate::config::load;
@@ -32,7 +34,10 @@ use crate::command::conform;
 use crate::command::control_runtime;
 use crate::command::environment;
 use crate::command::explain;
+use crate::command::healthcheck;
+use crate::command::healthcheck::Question;
 use crate::command::load_or_tell;
+use crate::command::manual;
 use crate::command::order::order;
 use crate::command::replay;
 use crate::command::shadow;
@@ -90,6 +95,19 @@ enum Command {
         #[arg(long, value_name = "ADDRESS")]
         admin: Option<SocketAddr>,
     },
+    /// Ask the gate that runs whether it is well, as container engines do: exit code 0 if it is, 1 if it is not or does
+    /// not answer
+    Healthcheck {
+        /// Ask whether requests may be sent to it, which also hangs on Glance, instead of whether it works
+        #[arg(long)]
+        ready: bool,
+        /// The configuration that tells where the gate listens for operators
+        #[arg(long, value_name = "FILE", default_value = "/etc/glance-gate/gate.toml")]
+        config: PathBuf,
+        /// Where the gate listens for operators, if the configuration does not tell
+        #[arg(long, value_name = "ADDRESS")]
+        admin: Option<SocketAddr>,
+    },
     /// Decide recorded calls anew under another configuration and tell what would change: exit code 0 if nothing would, 1
     /// if something would, 2 if the decisions or the configuration can not be used
     Replay(replay::Arguments),
@@ -107,6 +125,18 @@ enum Command {
         /// End after the tour, with exit code 0 if every answer was the documented one
         #[arg(long)]
         once: bool,
+    },
+    /// Print what lets a shell complete these arguments
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Print the manual page, or write those of all commands into a directory
+    Man {
+        /// The directory; it is made if it is missing
+        #[arg(value_name = "DIRECTORY")]
+        directory: Option<PathBuf>,
     },
     /// Print the version
     Version,
@@ -128,11 +158,15 @@ fn main() -> ExitCode {
         Command::Reload { config, admin } => order("/reload", &config, admin),
         Command::KillSwitch { position: Position::On, config, admin } => order("/kill-switch/on", &config, admin),
         Command::KillSwitch { position: Position::Off, config, admin } => order("/kill-switch/off", &config, admin),
+        Command::Healthcheck { ready: false, config, admin } => healthcheck::run(Question::Alive, &config, admin),
+        Command::Healthcheck { ready: true, config, admin } => healthcheck::run(Question::Ready, &config, admin),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Shadow(command) => shadow::run(&command),
         Command::Conform(arguments) => conform::run(&arguments, stopped()),
         Command::Demo { once } => run_demo(once),
+        Command::Completions { shell } => manual::completions(Arguments::command(), shell),
+        Command::Man { directory } => manual::pages(Arguments::command(), directory.as_deref()),
         Command::Version => {
             println!("glance-gate {}", env!("CARGO_PKG_VERSION"));
             Ok(ExitCode::SUCCESS)

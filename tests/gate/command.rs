@@ -1,5 +1,7 @@
 //! The built binary: its commands, its exit codes, its configuration.
 
+use glance_gate::demo::fault::Fault;
+
 use crate::client::Call;
 use crate::harness::Directory;
 use crate::harness::eventually;
@@ -179,5 +181,77 @@ fn serve_runs_until_it_is_told_to_stop() {
         }
         let lines = ended.out.lines().map(serde_json::from_str::<serde_json::Value>);
         assert!(lines.into_iter().all(|line| line.is_ok()), "every line is JSON: {}", ended.out);
+    });
+}
+
+#[test]
+fn the_health_check_for_container_engines_asks_the_gate_that_runs() {
+    run(async {
+        let (keystone, glance) = neighbours().await;
+        let directory = Directory::new();
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [upstream]\nservers = [\"{}\"]\nhealth_check_interval = \"50ms\"\n[keystone_authtoken]\nauth_url = \"{}\"\n\
+             username = \"glance-gate\"\n",
+            glance.url(),
+            keystone.url()
+        );
+        let config = directory.write("gate.toml", &text);
+        let (process, _, admin) = Process::serve(&config, &[PASSWORD]).await;
+        let admin = admin.to_string();
+        let healthy = Process::run(&["healthcheck", "--admin", &admin], &[]).await;
+        assert_eq!((healthy.code, healthy.out.as_str(), healthy.errors.as_str()), (Some(0), "", ""));
+        eventually("it is ready", || async {
+            Process::run(&["healthcheck", "--ready", "--admin", &admin], &[]).await.code == Some(0)
+        })
+        .await;
+
+        // without Glance no request may be sent to it, but that is no reason to start it anew
+        glance.set_fault(Fault::Status(500));
+        eventually("it is not ready", || async {
+            Process::run(&["healthcheck", "--ready", "--admin", &admin], &[]).await.code == Some(1)
+        })
+        .await;
+        let told = Process::run(&["healthcheck", "--ready", "--admin", &admin], &[]).await;
+        assert!(told.errors.contains("503"), "{}", told.errors);
+        assert_eq!(Process::run(&["healthcheck", "--admin", &admin], &[]).await.code, Some(0));
+
+        assert_eq!(process.terminate().await.code, Some(0));
+        let gone = Process::run(&["healthcheck", "--admin", &admin], &[]).await;
+        assert_eq!((gone.code, gone.out.as_str()), (Some(1), ""));
+        assert!(gone.errors.contains(&admin), "{}", gone.errors);
+    });
+}
+
+#[test]
+fn what_packages_ship_names_every_command() {
+    run(async {
+        let help = Process::run(&["--help"], &[]).await.out;
+        let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+        let commands: Vec<&str> =
+            commands.filter_map(|line| line.split_whitespace().next()).filter(|command| *command != "help").collect();
+        assert!(commands.contains(&"serve") && commands.contains(&"man"), "{commands:?}");
+
+        for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+            let script = Process::run(&["completions", shell], &[]).await;
+            assert_eq!((script.code, script.errors.as_str()), (Some(0), ""), "{shell}");
+            for command in &commands {
+                assert!(script.out.contains(command), "{shell} does not complete {command}");
+            }
+        }
+
+        let directory = Directory::new();
+        let pages = directory.path().join("man");
+        let written = Process::run(&["man", &pages.display().to_string()], &[]).await;
+        assert_eq!((written.code, written.out.as_str(), written.errors.as_str()), (Some(0), "", ""));
+        for command in &commands {
+            let page = std::fs::read_to_string(pages.join(format!("glance-gate-{command}.1"))).expect("a page");
+            assert!(page.contains(".SH SYNOPSIS"), "{page}");
+        }
+        let page = std::fs::read_to_string(pages.join("glance-gate.1")).expect("a page");
+        assert_eq!(Process::run(&["man"], &[]).await.out, page.trim_end_matches('\n'));
+        for heading in ["EXIT STATUS", "SIGNALS", "ENVIRONMENT", "FILES"] {
+            assert!(page.contains(heading), "{heading}");
+        }
     });
 }
