@@ -110,6 +110,8 @@ pub fn completions(mut command: Command, shell: Shell) -> io::Result<ExitCode> {
     // into memory first: the generator panics where it can not write
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "glance-gate", &mut script);
-    io::stdout().write_all(&script)?;
+    // clap_complete 4.6 names the inner commands of a name with a hyphen in two ways, so that bash finds none of them
+    let script = String::from_utf8_lossy(&script).replace("glance__subcmd__gate", "glance__gate");
+    io::stdout().write_all(script.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -10,6 +10,9 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 GATE = pathlib.Path(os.environ["GATE_BIN"])
+# the gate takes every variable of its prefix for a key
+for name in [name for name in os.environ if name.startswith("GLANCE_GATE_")]:
+    del os.environ[name]
 
 
 def run(*command, ok=(0,), **more):
@@ -44,6 +47,12 @@ def free_ports(count):
     for probe in held:
         probe.close()
     return ports
+
+
+@pytest.fixture(scope="session")
+def bill():
+    """The bill of materials that deploy/sbom has written."""
+    return pathlib.Path(os.environ["GATE_BILL"])
 
 
 @pytest.fixture(scope="session")
