@@ -24,8 +24,8 @@ def test_the_recipe_has_no_fault_that_hadolint_knows():
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
     """Builds the image without its first stage, which compiles; what that would give stands in a folder of its name."""
-    if GATE.stat().st_size == 0 or os.geteuid() != 0:
-        pytest.skip("an image can only be built by root here: it was NOT built")
+    if os.geteuid() != 0:
+        pytest.skip("only root can build and run an image here: it was NOT tried")
     folder = tmp_path_factory.mktemp("image")
     run(DEPLOY / "container/rootfs", GATE, folder / "rootfs")
     first, last = RECIPE.read_text().split("\nFROM scratch\n")
@@ -60,6 +60,8 @@ def test_there_is_nothing_in_the_image_but_the_gate_and_what_it_needs(image):
     libraries = {name for name in programs if name.startswith(("lib", "usr/lib"))}
     assert programs - libraries == {"usr/bin/glance-gate"}, "no shell, no package manager"
     assert not [path for path in files if path.stat().st_mode & (stat.S_ISUID | stat.S_ISGID | stat.S_IWOTH)]
+    whole = sum(path.stat().st_size for path in files)
+    assert whole < 48 * 1024 * 1024, f"{whole} bytes; half of an unoptimized binary's, and more than enough"
     beside = sum(path.stat().st_size for path in files) - (image["root"] / "usr/bin/glance-gate").stat().st_size
     assert beside < 6 * 1024 * 1024, f"{beside} bytes beside the binary"
 
