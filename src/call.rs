@@ -21,6 +21,8 @@ use crate::openstack::identity::UserId;
 use crate::openstack::image::Seen;
 use crate::openstack::member::Media;
 use crate::openstack::member::RequestedStatus;
+use crate::openstack::member_action::Action;
+use crate::openstack::member_request::RequestedMember;
 use crate::openstack::request_id::RequestId;
 use crate::openstack::target::MemberPath;
 use crate::peer::Fingerprint;
@@ -67,7 +69,7 @@ pub struct Account {
     pub violation: Option<Violation>,
     /// The inside cause, for the operator.
     pub cause: Option<Cow<'static, str>>,
-    /// The member the call names.
+    /// The member that the path names, or the image whose members it names.
     pub path: Option<MemberPath>,
     /// What the token proves.
     pub identity: Option<Arc<Identity>>,
@@ -75,6 +77,8 @@ pub struct Account {
     pub media: Option<Media>,
     /// The status the call asks for.
     pub status: Option<RequestedStatus>,
+    /// The member that the body of a creation asks for.
+    pub member: Option<RequestedMember>,
     /// How long ago Keystone vouched for the token.
     pub token_age: Option<Duration>,
     /// What the look-up of the image's owner showed.
@@ -105,8 +109,8 @@ pub struct Outline {
 pub enum Branch {
     /// Not known yet, or never known.
     Unrouted,
-    /// A call on one image member that is not a read or a removal.
-    MemberUpdate,
+    /// A guarded call on an image's members.
+    Member(Action),
     /// Anything else that is forwarded.
     Passthrough,
     /// `/healthcheck`, which the gate answers.
@@ -193,6 +197,20 @@ impl Account {
         self.identity.as_deref().map(|identity| &identity.user)
     }
 
+    /// Returns the member that the call is about, if it is one and could be a project.
+    pub fn member_id(&self) -> Option<&str> {
+        let named = self.path.as_ref().map(MemberPath::member).filter(|member| !member.is_empty());
+        named.or_else(|| self.member.as_ref().and_then(RequestedMember::id))
+    }
+
+    /// Returns what a guarded call does with an image's members.
+    pub fn action(&self) -> Option<Action> {
+        match self.branch {
+            Branch::Member(action) => Some(action),
+            Branch::Unrouted | Branch::Passthrough | Branch::Healthcheck => None,
+        }
+    }
+
     /// Returns what is known so far of the request itself.
     pub fn outline(&self) -> Outline {
         Outline {
@@ -232,6 +250,7 @@ impl Outline {
             identity: None,
             media: None,
             status: None,
+            member: None,
             token_age: None,
             seen: None,
             ownership_age: None,
@@ -246,7 +265,11 @@ impl Branch {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unrouted => "unrouted",
-            Self::MemberUpdate => "member_update",
+            Self::Member(Action::Update) => "member_update",
+            Self::Member(Action::Create) => "member_create",
+            Self::Member(Action::Delete) => "member_delete",
+            Self::Member(Action::List) => "member_list",
+            Self::Member(Action::Show) => "member_show",
             Self::Passthrough => "passthrough",
             Self::Healthcheck => "healthcheck",
         }

@@ -4,6 +4,7 @@ pub mod admin_section;
 pub mod balance_section;
 pub mod contract_section;
 pub mod decisions_section;
+pub mod guard_key;
 pub mod keystone_section;
 pub mod load;
 pub mod mistake;
@@ -40,6 +41,7 @@ use crate::glance;
 use crate::keystone;
 use crate::member_update::decide::PolicyDefaults;
 use crate::member_update::decide::Profile;
+use crate::member_update::guard::Guard;
 use crate::member_update::limit;
 use crate::member_update::rate;
 use crate::member_update::validate;
@@ -85,6 +87,8 @@ pub struct Config {
     pub ownership: glance::Config,
     /// `[upstream]`.
     pub upstream: balance::Config,
+    /// `[member_update] guard`: which calls on members are guarded.
+    pub guard: Guard,
     /// `[member_update] max_body, body_timeout`.
     pub body: validate::Config,
     /// `[member_update] max_in_flight, timeout`.
@@ -189,6 +193,7 @@ impl Default for Config {
             telling: Telling::Token,
             ownership: glance::Config::default(),
             upstream: balance::Config::default(),
+            guard: Guard::default(),
             body: validate::Config::default(),
             member_limit: limit::Config::default(),
             overload: overload::Config::default(),

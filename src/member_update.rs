@@ -1,4 +1,4 @@
-//! The intercepted call, `PUT /v2/images/{image_id}/members/{member_id}`, and the proofs it collects.
+//! The guarded calls, `PUT /v2/images/{image_id}/members/{member_id}` and those of its family, and the proofs they collect.
 //!
 //! The checks stand in one order:
 //!
@@ -75,6 +75,8 @@ pub mod authenticate;
 pub mod authorize;
 pub mod decide;
 pub mod enforce;
+pub mod family;
+pub mod guard;
 pub mod limit;
 pub mod rate;
 pub mod validate;
@@ -83,17 +85,19 @@ use std::borrow::Cow;
 
 use crate::call::Call;
 use crate::call::Refused;
+use crate::openstack::member_action::Action;
 use crate::openstack::target::MemberPath;
 use crate::refusal::Refusal;
 use crate::vouch::No;
 
-/// A call on an image member, with what is proved of it so far.
+/// A call on an image's members, with what is proved of it so far.
 ///
 /// `MemberUpdate<Unproven>` → `<Authenticated>` → `<Validated>` → `<Permitted>`; each proof can only be made by
 /// the check that gives it, so a check that is swapped or left out does not compile.
 #[derive(Debug)]
 pub struct MemberUpdate<Proof> {
     call: Call,
+    action: Action,
     path: MemberPath,
     proof: Proof,
 }
@@ -103,16 +107,16 @@ pub struct MemberUpdate<Proof> {
 pub struct Unproven(());
 
 impl MemberUpdate<Unproven> {
-    /// Starts the way of a call whose target is a member path.
-    pub fn new(call: Call, path: MemberPath) -> Self {
-        Self { call, path, proof: Unproven(()) }
+    /// Starts the way of a call that does this with a member, or with all of them.
+    pub fn new(call: Call, action: Action, path: MemberPath) -> Self {
+        Self { call, action, path, proof: Unproven(()) }
     }
 }
 
 impl<Proof> MemberUpdate<Proof> {
     /// Exchanges the proof for a further one.
     fn prove<Next>(self, next: impl FnOnce(Proof) -> Next) -> MemberUpdate<Next> {
-        MemberUpdate { call: self.call, path: self.path, proof: next(self.proof) }
+        MemberUpdate { call: self.call, action: self.action, path: self.path, proof: next(self.proof) }
     }
 
     /// Says no.

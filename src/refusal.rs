@@ -37,7 +37,8 @@ macro_rules! refusals {
                 }
             }
 
-            /// Returns what the client is told. `{image}`, `{member}` and `{method}` stand for words of the request.
+            /// Returns what the client is told. `{image}`, `{member}` and `{method}` stand for words of the request;
+            /// `{action}`, `{policy}`, `{body_form}` and `{call}` for words of Glance for what it does.
             ///
             /// Where Glance has a text for the case, it is Glance's (`glance/api/v2/image_members.py`, `WebOb`).
             pub fn message(self) -> &'static str {
@@ -83,11 +84,13 @@ refusals! {
     /// The member resource knows `GET`, `PUT` and `DELETE` only.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "The method {method} is not allowed for this resource. ";
     /// The body is said to be something else than JSON.
-    MediaTypeUnsupported = UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", "The body of a member update must be application/json.";
+    MediaTypeUnsupported = UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", "The body of a member {call} must be application/json.";
     /// The body is said to be compressed.
-    ContentEncodingUnsupported = UNSUPPORTED_MEDIA_TYPE, "content_encoding_unsupported", "The body of a member update must not be compressed.";
+    ContentEncodingUnsupported = UNSUPPORTED_MEDIA_TYPE, "content_encoding_unsupported", "The body of a member {call} must not be compressed.";
     /// The body is over the limit.
-    BodyTooLarge = PAYLOAD_TOO_LARGE, "body_too_large", "The body of a member update is over the limit.";
+    BodyTooLarge = PAYLOAD_TOO_LARGE, "body_too_large", "The body of a member {call} is over the limit.";
+    /// There is a body where none belongs.
+    BodyUnexpected = BAD_REQUEST, "body_unexpected", "A body is not expected with this request.";
     /// The body broke off or was not sent in the grammar of HTTP.
     BodyBroken = BAD_REQUEST, "body_broken", "The body of the request broke off or is not valid HTTP.";
     /// The body did not arrive in time.
@@ -99,25 +102,39 @@ refusals! {
     /// The body is JSON that parsers read differently: duplicate keys or too deep nesting.
     BodyAmbiguous = BAD_REQUEST, "body_ambiguous", "The JSON in the request body is ambiguous or nested too deeply.";
     /// The body is an array.
-    BodyNotObject = BAD_REQUEST, "body_not_object", r#"Expected a status in the form: {"status": "status"}"#;
+    BodyNotObject = BAD_REQUEST, "body_not_object", "Expected a {body_form}";
     /// The body is a bare value.
     BodyNotContainer = BAD_REQUEST, "body_not_container", "Unexpected body type. Expected list/dict.";
     /// The body has no `status`.
     StatusMissing = BAD_REQUEST, "status_missing", "Status not specified";
+    /// The body has no `member`.
+    MemberMissing = BAD_REQUEST, "member_missing", "Member to be added not specified";
+    /// The member is empty.
+    MemberEmpty = BAD_REQUEST, "member_empty", "Member can't be empty";
+    /// The member is nothing that could be a project's id.
+    MemberUnfit = BAD_REQUEST, "member_unfit", "The member must be the id of a project: up to 255 letters, digits, - and _.";
     /// The status is not one of the three.
     StatusUnknown = BAD_REQUEST, "status_unknown", r#"Incorrect request: Status must be "pending", "accepted" or "rejected"."#;
     /// There is no such image for this caller.
     ImageNotFound = NOT_FOUND, "image_not_found", "Image {image} not found.";
     /// The image is not one that has members.
-    ImageNotShared = FORBIDDEN, "image_not_shared", "Not allowed to update members for image {image}.";
+    ImageNotShared = FORBIDDEN, "image_not_shared", "Not allowed to {action} members for image {image}.";
+    /// The members of an image that has none are listed.
+    MembersNotListed = FORBIDDEN, "members_not_listed", "Not allowed to list members for image {image}: Only shared images have members.";
+    /// A member of an image that has none is shown.
+    ImageHasNoMembers = NOT_FOUND, "image_has_no_members", "Only shared images have members.";
     /// The owner may not set a member's status.
     OwnerForbidden = FORBIDDEN, "owner_forbidden", "Not allowed to update members for image {image}.";
+    /// Only the owner shares an image, and stops that.
+    NotTheOwner = FORBIDDEN, "not_the_owner", "Not allowed to {action} members for image {image}.";
+    /// The same, as new policies say it.
+    OwnerOnly = FORBIDDEN, "owner_only", "You are not authorized to complete {policy} action.";
     /// The caller's project is not the member it names. The answer is the one for an image that does not exist.
     NotTheMember = NOT_FOUND, "not_the_member", "Image {image} not found.";
     /// The caller's project is not the member, or not in the list.
     MemberNotFound = NOT_FOUND, "member_not_found", "{member} not found in the member list of the image {image}.";
     /// The caller's roles do not allow it.
-    RoleForbidden = FORBIDDEN, "role_forbidden", "You are not authorized to complete modify_member action.";
+    RoleForbidden = FORBIDDEN, "role_forbidden", "You are not authorized to complete {policy} action.";
     /// Keystone could not be asked.
     KeystoneUnavailable = SERVICE_UNAVAILABLE, "keystone_unavailable", "Keystone cannot be reached to verify the token. Try again later.";
     /// The issuer of an access token could not be asked for its keys.
@@ -186,16 +203,24 @@ impl Refusal {
                     | Self::MediaTypeUnsupported
                     | Self::ContentEncodingUnsupported
                     | Self::BodyTooLarge
+                    | Self::BodyUnexpected
                     | Self::BodyMissing
                     | Self::BodyMalformed
                     | Self::BodyAmbiguous
                     | Self::BodyNotObject
                     | Self::BodyNotContainer
                     | Self::StatusMissing
+                    | Self::MemberMissing
+                    | Self::MemberEmpty
+                    | Self::MemberUnfit
                     | Self::StatusUnknown
                     | Self::ImageNotFound
                     | Self::ImageNotShared
+                    | Self::MembersNotListed
+                    | Self::ImageHasNoMembers
                     | Self::OwnerForbidden
+                    | Self::NotTheOwner
+                    | Self::OwnerOnly
                     | Self::NotTheMember
                     | Self::MemberNotFound
                     | Self::RoleForbidden

@@ -19,13 +19,19 @@ use crate::call::Refused;
 use crate::glance::watch::Passing;
 use crate::member_update::MemberUpdate;
 use crate::member_update::Unproven;
+use crate::member_update::guard::Guard;
+use crate::openstack::member_action::Action;
+use crate::openstack::target::MemberPath;
+use crate::openstack::target::NotCanonical;
 use crate::openstack::target::Target;
+use crate::openstack::target::resembles_members_path;
 use crate::refusal::Refusal;
 
 /// Sends each call into its branch.
 #[derive(Clone, Debug)]
 pub struct Route<M, P, H> {
     mount: Arc<str>,
+    guard: Guard,
     member_update: M,
     passthrough: P,
     healthcheck: H,
@@ -35,9 +41,10 @@ pub struct Route<M, P, H> {
 type RouteFuture<M, P, H> = Either<Either<M, P>, Either<H, Ready<Result<Answer, Box<Refused>>>>>;
 
 impl<M, P, H> Route<M, P, H> {
-    /// Joins the branches; `mount` is the prefix that Glance is served under, `""` for none.
-    pub fn new(mount: &str, member_update: M, passthrough: P, healthcheck: H) -> Self {
-        Self { mount: mount.into(), member_update, passthrough, healthcheck }
+    /// Joins the branches; `mount` is the prefix that Glance is served under, `""` for none, and `guard` says which calls
+    /// on members are not just passed through.
+    pub fn new(mount: &str, guard: Guard, member_update: M, passthrough: P, healthcheck: H) -> Self {
+        Self { mount: mount.into(), guard, member_update, passthrough, healthcheck }
     }
 }
 
@@ -57,8 +64,8 @@ where
     }
 
     fn call(&mut self, mut call: Call) -> Self::Future {
-        let target = match Target::parse(&call.head.uri, &self.mount) {
-            Ok(target) => target,
+        let (target, guarded) = match self.read(&call) {
+            Ok(read) => read,
             Err(odd) => {
                 return refuse(call.refuse(Refusal::TargetAmbiguous, Cow::Borrowed(odd.as_str())));
             }
@@ -66,11 +73,12 @@ where
         if let Target::Member(path) = &target {
             call.account.path = Some(path.clone());
         }
+        if let Some((action, path)) = guarded {
+            call.account.path = Some(path.clone());
+            call.account.branch = Branch::Member(action);
+            return Either::Left(Either::Left(self.member_update.call(MemberUpdate::new(call, action, path))));
+        }
         match target {
-            Target::Member(path) if is_update(&call.head.method) => {
-                call.account.branch = Branch::MemberUpdate;
-                Either::Left(Either::Left(self.member_update.call(MemberUpdate::new(call, path))))
-            }
             _ if matches!(call.head.method, Method::CONNECT | Method::TRACE) => {
                 refuse(call.refuse(Refusal::MethodUnsupported, None))
             }
@@ -87,14 +95,28 @@ where
     }
 }
 
-fn refuse<M, P, H>(refused: Box<Refused>) -> RouteFuture<M, P, H> {
-    Either::Right(Either::Right(ready(Err(refused))))
+impl<M, P, H> Route<M, P, H> {
+    /// Reads the target, and what the call does with the members of an image if that is guarded.
+    fn read(&self, call: &Call) -> Result<(Target, Option<(Action, MemberPath)>), NotCanonical> {
+        let (uri, method) = (&call.head.uri, &call.head.method);
+        let target = Target::parse(uri, &self.mount)?;
+        let guarded = match (&target, uri.path_and_query()) {
+            (Target::Member(path), _) => self.guard.on_member(method).map(|action| (action, path.clone())),
+            (Target::Members(_), Some(text)) if self.guard.has_members_path() => {
+                let path = MemberPath::of_members(text, &self.mount)?;
+                self.guard.on_members(method).map(|action| (action, path))
+            }
+            (Target::Other, Some(text)) if self.guard.has_members_path() && resembles_members_path(text.path()) => {
+                return Err(NotCanonical::OddMembersPath);
+            }
+            (Target::Members(_) | Target::Other | Target::Image(_) | Target::Healthcheck, _) => None,
+        };
+        Ok((target, guarded))
+    }
 }
 
-/// Tells whether the method, on a member, is for the gate to judge: all but those that Glance answers without
-/// changing a status. `OPTIONS` belongs to Glance's CORS.
-fn is_update(method: &Method) -> bool {
-    !matches!(*method, Method::GET | Method::DELETE | Method::OPTIONS)
+fn refuse<M, P, H>(refused: Box<Refused>) -> RouteFuture<M, P, H> {
+    Either::Right(Either::Right(ready(Err(refused))))
 }
 
 /// Returns the image whose owner, visibility or members the call changes if Glance grants it.

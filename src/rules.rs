@@ -23,7 +23,6 @@ use http::StatusCode;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::call::Account;
-use crate::call::Branch;
 use crate::call::Verdict;
 use crate::openstack::identity::ProjectId;
 use crate::refusal::Refusal;
@@ -154,7 +153,7 @@ impl Rules {
 
     /// Takes in how a request ended: compares, counts, keeps.
     pub fn judge(&self, account: &Account, status: StatusCode, took: Duration) {
-        if account.branch != Branch::MemberUpdate {
+        if account.action().is_none() {
             return;
         }
         let agreement =

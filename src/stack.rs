@@ -30,6 +30,7 @@ use crate::edge::trace::TraceLayer;
 use crate::framing::Violation;
 use crate::glance::OwnershipLookup;
 use crate::glance::Ownerships;
+use crate::glance::watch::Passing;
 use crate::glance::watch::WatchLayer;
 use crate::identify::IdentifyLayer;
 use crate::keystone::TokenVerifier;
@@ -37,6 +38,7 @@ use crate::member_update::authenticate::Authenticate;
 use crate::member_update::authorize::Authorize;
 use crate::member_update::decide::Profile;
 use crate::member_update::enforce::EnforceLayer;
+use crate::member_update::guard::Guard;
 use crate::member_update::limit::LimitLayer;
 use crate::member_update::rate::Rates;
 use crate::member_update::validate;
@@ -68,6 +70,8 @@ pub struct Parts {
     pub profile: Profile,
     /// What the refusals of the member-update branch lead to.
     pub rules: Rules,
+    /// Which calls on members are guarded.
+    pub guard: Guard,
     /// The bounds of a member update's body.
     pub body: validate::Config,
     /// All who vouch for credentials.
@@ -118,14 +122,21 @@ pub fn build(parts: Parts) -> HttpService {
     let forward = ServiceBuilder::new().layer(parts.shadow).service(forward);
 
     // PUT /v2/images/{image_id}/members/{member_id}: prove, then forward
+    // a guarded call that changes who is a member makes us forget, as one that passes through does
+    let watched = ServiceBuilder::new()
+        .map_request(Passing::of_guarded as fn(Call) -> Passing)
+        .layer(WatchLayer::new(parts.ownerships.clone()))
+        .service(forward.clone());
+
+    // PUT /v2/images/{image_id}/members/{member_id}, and what else `guard` names: prove, then forward
     let member_update = ServiceBuilder::new()
-        .layer(EnforceLayer::new(parts.rules.clone(), forward.clone())) // a refusal is answered, or only told: what its rule is set to
+        .layer(EnforceLayer::new(parts.rules.clone(), watched.clone())) // a refusal is answered, or only told: what its rule is set to
         .layer(parts.member_limit) // here, not on the trunk: uploads may take hours
         .layer(check(Authenticate::new(parts.vouchers.clone(), parts.rates.clone()))) // Unproven → Authenticated: who asks?
         .layer(check(Validate::new(parts.body, parts.profile))) // Authenticated → Validated: what exactly do they ask?
         .layer(check(Authorize::new(lookup, parts.verifier, parts.profile, parts.rates))) // Validated → Permitted: may they?
         .map_request(crate::member_update::MemberUpdate::into_call) // only a permitted update is a call again
-        .service(forward.clone());
+        .service(watched);
 
     // everything else: stream it through, unread
     let passthrough = ServiceBuilder::new()
@@ -142,7 +153,7 @@ pub fn build(parts: Parts) -> HttpService {
         .layer(parts.headers) // before anything reads a header
         .layer(parts.overload)
         .layer(VouchLayer::new(parts.service_tokens)) // only a service's token stands beside a user's
-        .service(Route::new(&parts.mount, member_update, passthrough, parts.healthcheck));
+        .service(Route::new(&parts.mount, parts.guard, member_update, passthrough, parts.healthcheck));
 
     HttpService { edge: Arc::new(Mutex::new(BoxService::new(edge))) }
 }

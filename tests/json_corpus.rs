@@ -53,6 +53,7 @@ fn is_json(body: &[u8]) -> bool {
     match parse(body) {
         Ok(_) | Err(BodyFault::NotObject | BodyFault::NotContainer | BodyFault::NoStatus) => true,
         Err(BodyFault::Missing | BodyFault::Malformed | BodyFault::Ambiguous) => false,
+        Err(fault @ (BodyFault::NoMember | BodyFault::EmptyMember)) => panic!("{fault:?} is about a creation"),
     }
 }
 

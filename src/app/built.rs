@@ -224,6 +224,7 @@ impl Built {
             ownership: config.ownership.clone(),
             profile: config.profile,
             rules: self.rules.clone(),
+            guard: config.guard,
             body: config.body.clone(),
             vouchers: self.vouchers(config, self.rates.clone()),
             mount: config.server.mount.as_str().into(),

@@ -17,6 +17,7 @@ use crate::glance::asked::Asked as AskedOfGlance;
 use crate::member_update::authorize::look_as_service;
 use crate::openstack::identity::ProjectId;
 use crate::openstack::identity::Roles;
+use crate::openstack::member_action::Action;
 use crate::openstack::request_id::RequestId;
 use crate::openstack::target::MemberPath;
 use crate::openstack::target::Target;
@@ -40,7 +41,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// Why the gate may know nothing of a request.
 const UNKNOWN: [&str; 5] = [
     "it is older than the last decisions that the gate keeps ([rules] kept), or than its last restart",
-    "it was no member update, or was refused before that was known: the access log has its line",
+    "it was no guarded call on members, or was refused before that was known: the access log has its line",
     "it was permitted and Glance agreed: of those only one in a hundred is kept",
     "its client hung up before the answer, or the answer is still on its way",
     "another gate had it, if there are several",
@@ -108,7 +109,7 @@ async fn look(generation: &Generation, call: &Hypothesis, is_order: bool) -> Res
     let Some(image) = path.image_uuid() else { return Ok(Look::Impossible) };
     let asked = AskedOfGlance {
         image,
-        member: path.target().clone(),
+        path: path.image_path(),
         host: None,
         request_id: RequestId::random(),
         peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -139,12 +140,15 @@ async fn look(generation: &Generation, call: &Hypothesis, is_order: bool) -> Res
 
 fn member_path(mount: &str, call: &Hypothesis) -> Result<MemberPath, String> {
     let image = call.image.as_deref().unwrap_or_default();
-    let uri: Uri = format!("{mount}/v2/images/{image}/members/{}", call.member)
-        .parse()
-        .map_err(|_| "the image or the member is no id that stands in a path".to_owned())?;
-    match Target::parse(&uri, mount) {
-        Ok(Target::Member(path)) => Ok(path),
-        Ok(_) | Err(_) => Err("the image or the member is no id that stands in a path".into()),
+    let members = format!("{mount}/v2/images/{image}/members");
+    let is_of_all = matches!(call.action(), Action::Create | Action::List);
+    let path = if is_of_all { members } else { format!("{members}/{}", call.member) };
+    let no_id = || "the image or the member is no id that stands in a path".to_owned();
+    let uri: Uri = path.parse().map_err(|_| no_id())?;
+    match (Target::parse(&uri, mount), uri.path_and_query()) {
+        (Ok(Target::Member(path)), _) => Ok(path),
+        (Ok(Target::Members(_)), Some(text)) => MemberPath::of_members(text, mount).map_err(|_| no_id()),
+        (Ok(_) | Err(_), _) => Err(no_id()),
     }
 }
 

@@ -58,11 +58,14 @@ pub struct Arguments {
     /// Glance shows the caller no such image
     #[arg(long)]
     not_visible: bool,
-    /// The member that the path names
-    #[arg(long, value_name = "ID", required_unless_present = "request_id")]
+    /// What the call does with the members: update, create, delete, list or show
+    #[arg(long, value_name = "WORD", conflicts_with = "request_id")]
+    action: Option<String>,
+    /// The member that the path names or, of a creation, the body; none for a list
+    #[arg(long, value_name = "ID", required_unless_present_any = ["request_id", "action"])]
     member: Option<String>,
-    /// The status that is asked for: pending, accepted or rejected
-    #[arg(long, value_name = "WORD", required_unless_present = "request_id")]
+    /// The status that an update asks for: pending, accepted or rejected
+    #[arg(long, value_name = "WORD", required_unless_present_any = ["request_id", "action"])]
     status: Option<String>,
     /// The configuration that decides, or that tells where the gate listens for operators
     #[arg(long, value_name = "FILE", default_value = "/etc/glance-gate/gate.toml")]
@@ -111,6 +114,7 @@ fn hypothesis(arguments: &Arguments) -> io::Result<Hypothesis> {
         None => Look::None,
     };
     let call = Hypothesis {
+        action: arguments.action.as_deref().map(query::action).transpose().map_err(io::Error::other)?,
         project: arguments.project.clone(),
         scope: scope.into(),
         roles: arguments.roles.as_deref().map(query::roles),

@@ -10,6 +10,7 @@ use crate::config::Server;
 use crate::config::admin_section;
 use crate::config::balance_section;
 use crate::config::contract_section;
+use crate::config::guard_key;
 use crate::config::keystone_section;
 use crate::config::oidc_section;
 use crate::config::reader::Book;
@@ -64,6 +65,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
         }
         contract_section::check_identity(&contract, &mut section);
     }
+    let guard = guard_key::read(&mut book.section("member_update"));
     let (body, member_limit) = member_update(&mut book.section("member_update"));
     let (overload, rates) = limits(&mut book.section("limits"));
     upstream.rules.shed = balance_section::shed(&mut book.section("limits"));
@@ -88,6 +90,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
         telling,
         ownership,
         upstream,
+        guard,
         body,
         member_limit,
         overload,

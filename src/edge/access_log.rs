@@ -43,7 +43,7 @@ pub fn write(account: &Account, outcome: &Outcome) {
         reason = account.refusal.map(crate::refusal::Refusal::reason),
         cause = account.cause.as_deref(),
         image.id = path.map(crate::openstack::target::MemberPath::image),
-        member.id = path.map(crate::openstack::target::MemberPath::member),
+        member.id = account.member_id(),
         member.status = account.status.as_ref().map(|status| match status {
             RequestedStatus::Known(status) => status.as_str(),
             RequestedStatus::Unknown(_) => "unknown",

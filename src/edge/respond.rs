@@ -32,6 +32,8 @@ use crate::edge::accept::Accept;
 use crate::edge::accept::Form;
 use crate::edge::after::After;
 use crate::edge::after::Finish;
+use crate::openstack::member_action::Action;
+use crate::openstack::target::MemberPath;
 use crate::refusal::Refusal;
 
 /// Puts [`Respond`] around a service.
@@ -201,9 +203,19 @@ fn message(refusal: Refusal, account: &Account) -> Cow<'static, str> {
     if !template.contains('{') {
         return Cow::Borrowed(template);
     }
-    let (image, member) = account.path.as_ref().map_or(("", ""), |path| (path.image(), path.member()));
+    let image = account.path.as_ref().map_or("", MemberPath::image);
+    let action = account.action().unwrap_or(Action::Update);
+    let call = if action == Action::Create { "creation" } else { Action::Update.as_str() };
+    // ids have no braces in them, and what is filled in last is not looked at again
     Cow::Owned(
-        template.replace("{method}", account.method.as_str()).replace("{image}", image).replace("{member}", member),
+        template
+            .replace("{method}", account.method.as_str())
+            .replace("{action}", action.as_str())
+            .replace("{policy}", action.policy())
+            .replace("{call}", call)
+            .replace("{image}", image)
+            .replace("{member}", account.member_id().unwrap_or_default())
+            .replace("{body_form}", action.body_form()),
     )
 }
 

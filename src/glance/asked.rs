@@ -7,7 +7,6 @@ use http::HeaderValue;
 use http::Request;
 use http::header::ACCEPT;
 use http::header::HOST;
-use http::uri::PathAndQuery;
 use uuid::Uuid;
 
 use crate::body::Body;
@@ -21,8 +20,8 @@ use crate::telemetry::traces::trace::Trace;
 pub struct Asked {
     /// The image.
     pub image: Uuid,
-    /// The path of a member of it, as the client wrote it.
-    pub member: PathAndQuery,
+    /// Its path, below the mount of the client's.
+    pub path: String,
     /// The client's `Host`, from which Glance builds links.
     pub host: Option<HeaderValue>,
     /// The id of the request that needs to know.
@@ -39,7 +38,7 @@ impl Asked {
     /// # Errors
     /// `Unavailable` if it can not be spelled.
     pub fn request(&self, credential: &Secret<HeaderMap>) -> Result<Request<Body>, LookupError> {
-        let mut request = Request::get(image_path(self.member.path()))
+        let mut request = Request::get(&self.path)
             .header(ACCEPT, "application/json")
             .body(Body::Empty)
             .map_err(|error| LookupError::Unavailable(error.to_string()))?;
@@ -48,28 +47,5 @@ impl Asked {
         }
         request.headers_mut().extend(credential.expose().clone());
         Ok(request)
-    }
-}
-
-/// Returns the path of the image that a member path names, below the same mount.
-///
-/// The version is not the client's: one that Glance does not serve would be an outage for all who share the question.
-fn image_path(path: &str) -> String {
-    let parts: Vec<&str> = path.rsplitn(6, '/').collect();
-    match parts[..] {
-        [_member, _members, image, images, _version, mount] => format!("{mount}/v2/{images}/{image}"),
-        _ => path.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::image_path;
-
-    #[test]
-    fn the_image_path_is_what_stands_before_the_members() {
-        assert_eq!(image_path("/v2/images/I/members/M"), "/v2/images/I");
-        assert_eq!(image_path("/image/v2.9/images/I/members/M"), "/image/v2/images/I");
-        assert_eq!(image_path("/a/b/v2.99/images/I/members/M"), "/a/b/v2/images/I");
     }
 }

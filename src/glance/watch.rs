@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 use crate::call::Call;
 use crate::glance::Ownerships;
+use crate::openstack::member_action::Action;
+use crate::openstack::target::MemberPath;
 
 /// A call, and the image it changes if it is granted.
 #[derive(Debug)]
@@ -21,6 +23,15 @@ pub struct Passing {
     pub call: Call,
     /// The image whose owner, visibility or members it may change.
     pub changes: Option<Uuid>,
+}
+
+impl Passing {
+    /// Reads from the account of a guarded call which image it changes.
+    pub fn of_guarded(call: Call) -> Self {
+        let changes = call.account.action().is_some_and(Action::changes_members);
+        let changes = call.account.path.as_ref().filter(|_| changes).and_then(MemberPath::image_uuid);
+        Self { call, changes }
+    }
 }
 
 /// Puts a [`Watch`] before a service.

@@ -15,6 +15,7 @@ use crate::member_update::Unproven;
 use crate::member_update::rate::Rates;
 use crate::openstack::identity::Identity;
 use crate::openstack::identity_headers;
+use crate::openstack::member_action::Action;
 use crate::openstack::token::Credential;
 use crate::openstack::token::UnverifiedToken;
 use crate::openstack::token::X_SERVICE_TOKEN;
@@ -93,7 +94,7 @@ impl Check<MemberUpdate<Unproven>> for Authenticate {
 
     fn check(self: &Arc<Self>, update: MemberUpdate<Unproven>) -> Checking<Self::Proven> {
         let client = update.call.account.peer;
-        if !self.rates.admits_client(client) {
+        if update.action == Action::Update && !self.rates.admits_client(client) {
             let cause = Cow::Borrowed("limits.member_updates_per_client");
             return Checking::Done(Err(update.refuse(Refusal::RateLimited, cause)));
         }
@@ -129,7 +130,8 @@ impl Authenticate {
         let account = &mut update.call.account;
         account.identity = Some(identity.clone());
         account.token_age = Some(vouched.since.elapsed());
-        if identity.project().is_some_and(|project| !self.rates.admits_project(project)) {
+        let project = identity.project().filter(|_| update.action == Action::Update);
+        if project.is_some_and(|project| !self.rates.admits_project(project)) {
             return Err(update.refuse(Refusal::RateLimited, Cow::Borrowed("limits.member_updates_per_project")));
         }
         let told = self
@@ -149,7 +151,9 @@ impl Authenticate {
             return Ok(());
         }
         // keystonemiddleware looks at the path after Glance has read the version, so every alias counts as `/v2`
-        let path = format!("/v2/images/{}/members/{}", update.path.image(), update.path.member());
+        let (image, member) = (update.path.image(), update.path.member());
+        let joint = if member.is_empty() { "" } else { "/" };
+        let path = format!("/v2/images/{image}/members{joint}{member}");
         self.vouchers.check_rules(identity, update.call.head.method.as_str(), &path)
     }
 }

@@ -28,16 +28,16 @@ use crate::member_update::MemberUpdate;
 use crate::member_update::authenticate::Caller;
 use crate::member_update::decide::Decision;
 use crate::member_update::decide::Profile;
-use crate::member_update::decide::Question;
-use crate::member_update::decide::decide;
-use crate::member_update::decide::decide_by_identity;
-use crate::member_update::decide::decide_unseen;
+use crate::member_update::family::Question;
+use crate::member_update::family::decide;
+use crate::member_update::family::decide_by_identity;
+use crate::member_update::family::decide_unseen;
 use crate::member_update::rate::Rates;
 use crate::member_update::validate::Validated;
 use crate::openstack::identity::ProjectId;
 use crate::openstack::identity::Roles;
 use crate::openstack::image::Seen;
-use crate::openstack::member::RequestedStatus;
+use crate::openstack::member_request::MemberRequest;
 use crate::openstack::token::X_AUTH_TOKEN;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
@@ -55,7 +55,7 @@ pub struct Authorize<S> {
 /// Proof that the call may be forwarded, with the body that is.
 #[derive(Debug)]
 pub struct Permitted {
-    status: RequestedStatus,
+    request: MemberRequest,
 }
 
 impl<S> Authorize<S> {
@@ -74,7 +74,7 @@ where
 
     fn check(self: &Arc<Self>, mut update: MemberUpdate<Validated>) -> Checking<Self::Proven> {
         let identity = update.proof.authenticated().identity();
-        if let Some(decision) = decide_by_identity(self.profile, identity, update.proof.status()) {
+        if let Some(decision) = decide_by_identity(self.profile, identity, update.proof.request()) {
             return Checking::Done(conclude(update, decision, None));
         }
         let Some(project) = identity.project() else {
@@ -100,7 +100,7 @@ where
                 Seen::Image(known.ownership)
             });
             if check.may_not_look(&update, &looked) {
-                let decision = decide_unseen(check.profile, update.proof.status());
+                let decision = decide_unseen(check.profile, update.proof.request());
                 return conclude(update, decision, None);
             }
             match check.seen(looked) {
@@ -126,7 +126,7 @@ fn conclude(
         Decision::Ask => Verdict::Asked,
         Decision::Refuse(refusal) => return Err(update.refuse(refusal, None)),
     };
-    Ok(update.prove(|validated| Permitted { status: validated.into_status() }))
+    Ok(update.prove(|validated| Permitted { request: validated.into_request() }))
 }
 
 impl<S> Authorize<S>
@@ -142,7 +142,7 @@ where
             roles: &update.proof.authenticated().identity().roles,
             seen,
             member: update.path.member(),
-            status: update.proof.status(),
+            request: update.proof.request(),
         })
     }
 
@@ -248,7 +248,7 @@ impl Look {
     fn new(update: &MemberUpdate<Validated>, image: Uuid, viewer: Viewer) -> Self {
         let asked = Asked {
             image,
-            member: update.path.target().clone(),
+            path: update.path.image_path(),
             host: update.call.head.headers.get(HOST).cloned(),
             request_id: update.call.account.request_id,
             peer: update.call.account.peer,
@@ -262,9 +262,14 @@ impl MemberUpdate<Permitted> {
     /// Returns the call that is forwarded: the checked path, the checked token and the gate's own spelling of the body.
     pub fn into_call(self) -> Call {
         let mut call = self.call;
-        call.body = Body::Full(self.proof.status.canonical_body());
         call.head.headers.remove(CONTENT_ENCODING);
-        call.head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        call.body = match self.proof.request.canonical_body() {
+            Some(body) => {
+                call.head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                Body::Full(body)
+            }
+            None => Body::Empty,
+        };
         call
     }
 }

@@ -133,7 +133,7 @@ fn documented(question: Question<'_>) -> Decision {
 fn glance(question: Question<'_>, defaults: PolicyDefaults) -> Decision {
     let image = match question.seen {
         Seen::Impossible => return Decision::Refuse(Refusal::ImageNotFound),
-        Seen::Absent => return absent(question, defaults),
+        Seen::Absent => return absent(question.lookup_as, question.roles, defaults),
         Seen::Image(image) => image,
     };
     let owns = image.owner.as_ref() == Some(question.project);
@@ -169,11 +169,11 @@ fn glance(question: Question<'_>, defaults: PolicyDefaults) -> Decision {
     }
 }
 
-/// The caller sees no such image.
-fn absent(question: Question<'_>, defaults: PolicyDefaults) -> Decision {
-    let by_caller = question.lookup_as == LookupAs::Caller;
-    // a look-up also fails for want of the role reader, but a member update looks at the visibility first
-    if by_caller && defaults == PolicyDefaults::New && !question.roles.has("reader") {
+/// Decides for a Glance that shows no such image to the viewer.
+pub fn absent(lookup_as: LookupAs, roles: &Roles, defaults: PolicyDefaults) -> Decision {
+    let by_caller = lookup_as == LookupAs::Caller;
+    // a look-up also fails for want of the role reader, but a call on members looks at the visibility first
+    if by_caller && defaults == PolicyDefaults::New && !roles.has("reader") {
         return Decision::Ask;
     }
     Decision::Refuse(Refusal::ImageNotFound)

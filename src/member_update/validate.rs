@@ -21,9 +21,11 @@ use crate::member_update::MemberUpdate;
 use crate::member_update::authenticate::Authenticated;
 use crate::member_update::decide::Profile;
 use crate::openstack::member::Media;
-use crate::openstack::member::RequestedStatus;
+use crate::openstack::member_action::Action;
 use crate::openstack::member_body;
 use crate::openstack::member_body::BodyFault;
+use crate::openstack::member_request::MemberRequest;
+use crate::openstack::member_request::RequestedMember;
 use crate::refusal::Refusal;
 
 /// The bounds of a member update's body.
@@ -42,11 +44,11 @@ pub struct Validate {
     profile: Profile,
 }
 
-/// Proof that the call is a `PUT` with a body that names a status.
+/// Proof that the call has the method and the body of its action.
 #[derive(Debug)]
 pub struct Validated {
     authenticated: Authenticated,
-    status: RequestedStatus,
+    request: MemberRequest,
 }
 
 impl Default for Config {
@@ -68,14 +70,14 @@ impl Validated {
         &self.authenticated
     }
 
-    /// Returns the status the caller asks for.
-    pub fn status(&self) -> &RequestedStatus {
-        &self.status
+    /// Returns what the caller asks for.
+    pub fn request(&self) -> &MemberRequest {
+        &self.request
     }
 
-    /// Keeps nothing but the status.
-    pub fn into_status(self) -> RequestedStatus {
-        self.status
+    /// Keeps nothing but that.
+    pub fn into_request(self) -> MemberRequest {
+        self.request
     }
 }
 
@@ -83,56 +85,95 @@ impl Check<MemberUpdate<Authenticated>> for Validate {
     type Proven = MemberUpdate<Validated>;
 
     fn check(self: &Arc<Self>, mut update: MemberUpdate<Authenticated>) -> Checking<Self::Proven> {
-        if update.call.head.method != Method::PUT {
+        if update.action == Action::Update && update.call.head.method != Method::PUT {
             return Checking::Done(Err(update.refuse(Refusal::MethodNotAllowed, None)));
         }
-        let media = media(&update.call.head.headers);
-        update.call.account.media = Some(media);
-        if let Err(refusal) = self.profile.check_media(media) {
-            return Checking::Done(Err(update.refuse(refusal, None)));
-        }
         // the length is known before a byte is read, unless the body is chunked
-        if update.call.body.size_hint().lower() > self.config.max_body as u64 {
-            return Checking::Done(Err(update.refuse(Refusal::BodyTooLarge, None)));
+        let length = update.call.body.size_hint().lower();
+        if update.action.has_body() {
+            let media = media(&update.call.head.headers);
+            update.call.account.media = Some(media);
+            if let Err(refusal) = self.profile.check_media(media) {
+                return Checking::Done(Err(update.refuse(refusal, None)));
+            }
+            if length > self.config.max_body as u64 {
+                return Checking::Done(Err(update.refuse(Refusal::BodyTooLarge, None)));
+            }
+        } else if length > 0 {
+            return Checking::Done(Err(update.refuse(Refusal::BodyUnexpected, None)));
         }
         match std::mem::replace(&mut update.call.body, Body::Lost) {
-            Body::Empty => Checking::Done(accept(update, Ok(Bytes::new()), Body::Empty)),
-            Body::Full(bytes) => Checking::Done(accept(update, Ok(bytes), Body::Empty)),
-            Body::Lost => Checking::Done(accept(update, Err(Refusal::BodyBroken), Body::Lost)),
+            Body::Empty => Checking::Done(self.accept(update, Ok(Bytes::new()), Body::Empty)),
+            Body::Full(bytes) => Checking::Done(self.accept(update, Ok(bytes), Body::Empty)),
+            Body::Lost => Checking::Done(self.accept(update, Err(Refusal::BodyBroken), Body::Lost)),
             body @ Body::Stream(_) => {
-                let Config { max_body, body_timeout } = self.config;
+                let check = self.clone();
                 Checking::waits(async move {
+                    let Config { max_body, body_timeout } = check.config;
                     let (read, rest) = pingora_timeout::timeout(body_timeout, collect(body, max_body))
                         .await
                         .unwrap_or((Err(Refusal::BodyTooSlow), Body::Lost));
-                    accept(update, read, rest)
+                    check.accept(update, read, rest)
                 })
             }
         }
     }
 }
 
-/// Takes the body that was read for what it is; of one that was not, the call gets the rest back.
-fn accept(
-    mut update: MemberUpdate<Authenticated>,
-    read: Result<Bytes, Refusal>,
-    rest: Body,
-) -> Result<MemberUpdate<Validated>, Box<Refused>> {
-    update.call.body = rest;
-    let parsed = read.and_then(|bytes| {
-        update.call.body = Body::full(bytes.clone());
-        member_body::parse(&bytes).map_err(refusal_for_fault)
-    });
-    match parsed {
-        Ok(status) => {
-            update.call.account.status = Some(status.clone());
-            Ok(update.prove(|authenticated| Validated { authenticated, status }))
+impl Validate {
+    /// Takes the body that was read for what it is; of one that was not, the call gets the rest back.
+    fn accept(
+        &self,
+        mut update: MemberUpdate<Authenticated>,
+        read: Result<Bytes, Refusal>,
+        rest: Body,
+    ) -> Result<MemberUpdate<Validated>, Box<Refused>> {
+        update.call.body = rest;
+        let action = update.action;
+        let parsed = read.and_then(|bytes| {
+            update.call.body = if bytes.is_empty() { Body::Empty } else { Body::full(bytes.clone()) };
+            self.parse(action, &bytes)
+        });
+        let request = match parsed {
+            Ok(request) => request,
+            Err(refusal) => return Err(update.refuse(refusal, None)),
+        };
+        match &request {
+            MemberRequest::Update(status) => update.call.account.status = Some(status.clone()),
+            MemberRequest::Create(member) => update.call.account.member = Some(member.clone()),
+            MemberRequest::Delete | MemberRequest::List | MemberRequest::Show => {}
         }
-        Err(refusal) => Err(update.refuse(refusal, None)),
+        Ok(update.prove(|authenticated| Validated { authenticated, request }))
+    }
+
+    fn parse(&self, action: Action, bytes: &[u8]) -> Result<MemberRequest, Refusal> {
+        match action {
+            Action::Update => member_body::parse(bytes).map(MemberRequest::Update).map_err(refusal_for_fault),
+            Action::Create => {
+                let member = member_body::parse_creation(bytes).map_err(refusal_for_fault)?;
+                self.profile.check_member(&member)?;
+                Ok(MemberRequest::Create(member))
+            }
+            Action::Delete | Action::List | Action::Show if !bytes.is_empty() => Err(Refusal::BodyUnexpected),
+            Action::Delete => Ok(MemberRequest::Delete),
+            Action::List => Ok(MemberRequest::List),
+            Action::Show => Ok(MemberRequest::Show),
+        }
     }
 }
 
 impl Profile {
+    /// Refuses a member that is no id of a project, where the documented contract is kept; Glance takes nearly anything.
+    ///
+    /// # Errors
+    /// `MemberUnfit`.
+    pub fn check_member(self, member: &RequestedMember) -> Result<(), Refusal> {
+        match (self, member) {
+            (Self::Documented, RequestedMember::Unknown(_)) => Err(Refusal::MemberUnfit),
+            (Self::Documented, RequestedMember::Known(_)) | (Self::Glance(_), _) => Ok(()),
+        }
+    }
+
     /// Refuses media types and encodings that the documented contract does not know; Glance looks at neither.
     ///
     /// # Errors
@@ -204,5 +245,7 @@ fn refusal_for_fault(fault: BodyFault) -> Refusal {
         BodyFault::NotObject => Refusal::BodyNotObject,
         BodyFault::NotContainer => Refusal::BodyNotContainer,
         BodyFault::NoStatus => Refusal::StatusMissing,
+        BodyFault::NoMember => Refusal::MemberMissing,
+        BodyFault::EmptyMember => Refusal::MemberEmpty,
     }
 }

@@ -27,7 +27,7 @@ pub enum Target {
     Other,
 }
 
-/// The path of one image member, with the very string that was read.
+/// The path of one image member, or of all members of an image, with the very string that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberPath {
     target: PathAndQuery,
@@ -53,6 +53,8 @@ pub enum NotCanonical {
     MethodOverride,
     /// A member path spelled with escapes, odd ids, a trailing slash or below an unknown prefix.
     OddMemberPath,
+    /// The same for the path of all members, where it is guarded.
+    OddMembersPath,
 }
 
 impl NotCanonical {
@@ -66,6 +68,7 @@ impl NotCanonical {
             Self::BadEscape => "the path has a bad percent escape",
             Self::MethodOverride => "the query overrides the method",
             Self::OddMemberPath => "the path resembles a member path but is not spelled like one",
+            Self::OddMembersPath => "the path resembles the path of an image's members but is not spelled like one",
         }
     }
 }
@@ -76,9 +79,40 @@ impl MemberPath {
         self.target.path().get(self.image.clone()).unwrap_or_default()
     }
 
-    /// Returns the member id as it was written.
+    /// Reads the path of all members, for a target that names them, as strictly as that of one.
+    ///
+    /// # Errors
+    /// Tells that it is spelled in another way.
+    pub fn of_members(target: &PathAndQuery, mount: &str) -> Result<Self, NotCanonical> {
+        let path = target.path();
+        let skipped = mount.len();
+        let mut parts = segments(path.get(skipped..).unwrap_or_default());
+        match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(""), Some(version), Some("images"), Some(image), Some("members"), None)
+                if is_v2(version) && is_image_id(image) =>
+            {
+                let start = skipped + 1 + version.len() + "/images/".len();
+                let image = start..start + image.len();
+                let uuid = path.get(image.clone()).and_then(strict_uuid);
+                Ok(Self { target: target.clone(), image, member: 0..0, uuid })
+            }
+            _ => Err(NotCanonical::OddMembersPath),
+        }
+    }
+
+    /// Returns the member id as it was written; empty for the path of all members.
     pub fn member(&self) -> &str {
         self.target.path().get(self.member.clone()).unwrap_or_default()
+    }
+
+    /// Returns the path of the image itself, below the same mount.
+    ///
+    /// The version is not the client's: one that Glance does not serve would be an outage for all who share the question.
+    pub fn image_path(&self) -> String {
+        let before = self.image.start.saturating_sub("/images/".len());
+        let mount =
+            self.target.path().get(..before).and_then(|path| path.rsplit_once('/')).map_or("", |(mount, _)| mount);
+        format!("{mount}/v2/images/{}", self.image())
     }
 
     /// Returns the image id, or nothing if no image can have it: Glance's ids are lower-case UUIDs.
@@ -212,12 +246,22 @@ fn below_mount(target: &PathAndQuery, skipped: usize, rest: &str) -> Target {
 
 /// Tells whether the decoded path, which was checked, ends like a member path, whatever stands before it.
 fn resembles_member_path(path: &str) -> bool {
+    ends_like_members(path, 1)
+}
+
+/// Tells whether the decoded path, which was checked, ends like the path of all members, whatever stands before it.
+pub fn resembles_members_path(path: &str) -> bool {
+    ends_like_members(path, 0)
+}
+
+/// Looks for `images`, any id and `members` before so many segments at the end.
+fn ends_like_members(path: &str, behind: usize) -> bool {
     let path = path.strip_suffix('/').unwrap_or(path);
     let mut from_the_end = path.as_bytes().rsplit(|&byte| byte == b'/');
     let is = |segment: Option<&[u8]>, name: &[u8]| {
         segment.is_some_and(|segment| Cow::from(percent_decode(segment)).eq_ignore_ascii_case(name))
     };
-    is(from_the_end.nth(1), b"members") && is(from_the_end.nth(1), b"images")
+    is(from_the_end.nth(behind), b"members") && is(from_the_end.nth(1), b"images")
 }
 
 /// Tells whether the segment is one of Glance's names of the second version: `v2`, `v2.0`, `v2.17`, …
@@ -238,7 +282,7 @@ fn is_image_id(segment: &str) -> bool {
 }
 
 /// Tells whether the segment could be a project id.
-fn is_member_id(segment: &str) -> bool {
+pub fn is_member_id(segment: &str) -> bool {
     (1..=255).contains(&segment.len())
         && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
@@ -258,6 +302,7 @@ fn loose_uuid(segment: &str) -> Option<Uuid> {
 mod tests {
     use http::Uri;
 
+    use super::MemberPath;
     use super::NotCanonical;
     use super::Target;
 
@@ -329,6 +374,41 @@ mod tests {
             ("*", NotCanonical::NotOriginForm),
         ] {
             assert_eq!(parse(target), Err(why), "{target}");
+        }
+    }
+
+    #[test]
+    fn the_path_of_all_members_is_read_as_strictly() {
+        let read = |text: &str, mount| MemberPath::of_members(&text.parse().expect("a target"), mount);
+        for (text, mount, image_path) in [
+            (format!("/v2/images/{IMAGE}/members?limit=1"), "", format!("/v2/images/{IMAGE}")),
+            (format!("/image/v2.9/images/{IMAGE}/members"), "/image", format!("/image/v2/images/{IMAGE}")),
+        ] {
+            let path = read(&text, mount).expect("a path");
+            assert_eq!((path.image(), path.member(), path.target().as_str()), (IMAGE, "", text.as_str()));
+            assert_eq!((path.image_uuid(), path.image_path()), (IMAGE.parse().ok(), image_path));
+        }
+        assert_eq!(read("/v2/images/odd/members", "").expect("a path").image_uuid(), None);
+        for text in ["/v2/images/%34/members", "/v2/images/I/members/", "/v3/images/I/members", "/v2/images/I/Members"]
+        {
+            assert_eq!(read(text, ""), Err(NotCanonical::OddMembersPath), "{text}");
+        }
+        let looks_like_it = ["/images/I/members", "/v2/images/I/%6dembers/", "/V9/IMAGES/x/Members"];
+        assert!(looks_like_it.iter().all(|path| super::resembles_members_path(path)));
+        assert!(!super::resembles_members_path("/v2/images/I/members/m"));
+    }
+
+    #[test]
+    fn the_image_path_is_what_stands_before_the_members() {
+        for (text, mount, image_path) in [
+            ("/v2/images/I/members/members", "", "/v2/images/I"),
+            ("/image/v2.9/images/I/members/M", "/image", "/image/v2/images/I"),
+            ("/a/b/v2.99/images/I/members/M", "/a/b", "/a/b/v2/images/I"),
+        ] {
+            let Ok(Target::Member(path)) = Target::parse(&text.parse().expect("a target"), mount) else {
+                panic!("{text}")
+            };
+            assert_eq!(path.image_path(), image_path);
         }
     }
 

@@ -5,9 +5,9 @@ use std::time::SystemTime;
 use crate::glance::LookupAs;
 use crate::member_update::decide::Decision;
 use crate::member_update::decide::Profile;
-use crate::member_update::decide::Question;
-use crate::member_update::decide::decide;
-use crate::member_update::decide::decide_by_identity;
+use crate::member_update::family::Question;
+use crate::member_update::family::decide;
+use crate::member_update::family::decide_by_identity;
 use crate::openstack::identity::Identity;
 use crate::openstack::identity::ProjectId;
 use crate::openstack::identity::Roles;
@@ -19,6 +19,9 @@ use crate::openstack::image::Visibility;
 use crate::openstack::member::Media;
 use crate::openstack::member::MemberStatus;
 use crate::openstack::member::RequestedStatus;
+use crate::openstack::member_action::Action;
+use crate::openstack::member_request::MemberRequest;
+use crate::openstack::member_request::RequestedMember;
 use crate::refusal::Refusal;
 use crate::review::stage::Stage;
 use crate::rules::record::Inputs;
@@ -75,7 +78,8 @@ pub fn say(record: &Record, contract: Contract) -> Result<Decision, Gap> {
     let refusal = record.rule.as_deref().map(|rule| Refusal::parse(rule).ok_or(Gap::Word)).transpose()?;
     match refusal {
         Some(Refusal::MediaTypeUnsupported | Refusal::ContentEncodingUnsupported) => Err(Gap::Body),
-        Some(refusal) if !is_decided(refusal) => Ok(Decision::Refuse(refusal)),
+        // it was read, and another contract may take it
+        Some(refusal) if !is_decided(refusal) && refusal != Refusal::MemberUnfit => Ok(Decision::Refuse(refusal)),
         Some(_) | None => decide_anew(inputs, contract),
     }
 }
@@ -87,8 +91,13 @@ pub fn is_decided(refusal: Refusal) -> bool {
 
 fn decide_anew(inputs: &Inputs, contract: Contract) -> Result<Decision, Gap> {
     let identity = identity(inputs)?;
-    let status = status(inputs)?;
-    if let Some(decision) = decide_by_identity(contract.profile, &identity, &status) {
+    let request = request(inputs)?;
+    if let MemberRequest::Create(member) = &request
+        && let Err(refusal) = contract.profile.check_member(member)
+    {
+        return Ok(Decision::Refuse(refusal));
+    }
+    if let Some(decision) = decide_by_identity(contract.profile, &identity, &request) {
         return Ok(decision);
     }
     let project = identity.project().ok_or(Gap::Identity)?;
@@ -99,9 +108,25 @@ fn decide_anew(inputs: &Inputs, contract: Contract) -> Result<Decision, Gap> {
         project,
         roles: &identity.roles,
         seen: &seen,
-        member: inputs.member.as_deref().ok_or(Gap::Word)?,
-        status: &status,
+        member: inputs.member.as_deref().unwrap_or_default(),
+        request: &request,
     }))
+}
+
+/// Reads back what the call asked for.
+fn request(inputs: &Inputs) -> Result<MemberRequest, Gap> {
+    match inputs.action().ok_or(Gap::Word)? {
+        Action::Update if inputs.member.is_none() => Err(Gap::Word),
+        Action::Update => status(inputs).map(MemberRequest::Update),
+        Action::Create => Ok(MemberRequest::Create(match &inputs.member {
+            Some(id) => RequestedMember::Known(id.as_str().into()),
+            // which one it was makes no difference
+            None => RequestedMember::Unknown("null".into()),
+        })),
+        Action::Delete => Ok(MemberRequest::Delete),
+        Action::List => Ok(MemberRequest::List),
+        Action::Show => Ok(MemberRequest::Show),
+    }
 }
 
 /// Reads back what the token proved, as far as it counts.

@@ -155,7 +155,8 @@ fn row(step: &Step) -> Vec<String> {
 fn request_line(record: &Record) -> Step {
     let inputs = &record.inputs;
     let image = inputs.image.as_ref().map_or_else(String::new, |image| format!(", image {image}"));
-    let says = format!("{}{image}, member {}", inputs.method, inputs.member.as_deref().unwrap_or_default());
+    let member = inputs.member.as_ref().map_or_else(String::new, |member| format!(", member {member}"));
+    let says = format!("{}{image}{member}", inputs.method);
     Step { name: "request".into(), result: StepResult::Passed, says, age_ms: None }
 }
 

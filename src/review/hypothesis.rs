@@ -5,10 +5,13 @@ use crate::glance::LookupAs;
 use crate::openstack::identity::ProjectId;
 use crate::openstack::image::Visibility;
 use crate::openstack::member::MemberStatus;
+use crate::openstack::member_action::Action;
+use crate::openstack::target::is_member_id;
 use crate::review::anew::Gap;
 use crate::review::plan::Outcome;
 use crate::review::plan::Plan;
 use crate::rules::record::DecidedBy;
+use crate::rules::record::FAMILY_VERSION;
 use crate::rules::record::Inputs;
 use crate::rules::record::Record;
 use crate::rules::record::VERSION;
@@ -16,6 +19,8 @@ use crate::rules::record::VERSION;
 /// Who asks for what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hypothesis {
+    /// What the call does with the members; nothing said is an update.
+    pub action: Option<Action>,
     /// The caller's project; none for a token of a domain or the system.
     pub project: Option<String>,
     /// `project`, `domain`, `system` or `unscoped`.
@@ -24,9 +29,9 @@ pub struct Hypothesis {
     pub roles: Option<Vec<String>>,
     /// The image of the path.
     pub image: Option<String>,
-    /// The member of the path.
+    /// The member of the path or, of a creation, of the body; empty where all are meant.
     pub member: String,
-    /// The status asked for.
+    /// The status that an update asks for.
     pub status: String,
     /// What a look at the image shows.
     pub look: Look,
@@ -67,8 +72,18 @@ impl Hypothesis {
             }
             (other, _) => return Err(format!("{other} is no scope: project, domain, system or unscoped")),
         }
-        if self.member.is_empty() || self.status.is_empty() {
-            return Err("the member and the status of the call are needed".into());
+        match self.action() {
+            Action::Update if self.member.is_empty() || self.status.is_empty() => {
+                return Err("the member and the status of the call are needed".into());
+            }
+            Action::Create | Action::Delete | Action::Show if self.member.is_empty() => {
+                return Err("the member of the call is needed".into());
+            }
+            Action::List if !self.member.is_empty() => return Err("a list names no member".into()),
+            Action::Create | Action::Delete | Action::List | Action::Show if !self.status.is_empty() => {
+                return Err("only an update asks for a status".into());
+            }
+            Action::Update | Action::Create | Action::Delete | Action::List | Action::Show => {}
         }
         match &self.look {
             Look::Image { visibility, .. } if Visibility::parse(visibility).is_none() => {
@@ -76,6 +91,11 @@ impl Hypothesis {
             }
             Look::Image { .. } | Look::None | Look::Absent | Look::Impossible => Ok(()),
         }
+    }
+
+    /// Returns what the call does with the members.
+    pub fn action(&self) -> Action {
+        self.action.unwrap_or(Action::Update)
     }
 
     /// Tells whether the image must be looked at: only callers of a project without the role admin are decided here.
@@ -122,7 +142,7 @@ impl Hypothesis {
 
     fn record(&self, by: &DecidedBy) -> Record {
         Record {
-            version: VERSION,
+            version: if self.action() == Action::Update { VERSION } else { FAMILY_VERSION },
             time: String::new(),
             request_id: String::new(),
             revision: by.revision.clone(),
@@ -153,12 +173,16 @@ impl Hypothesis {
             }
         };
         let known = MemberStatus::parse(&self.status).map_or("unknown", MemberStatus::as_str);
+        let action = self.action();
+        let is_update = action == Action::Update;
+        let is_named = is_update || (action != Action::List && is_member_id(&self.member));
         Inputs {
-            method: "PUT".into(),
+            action: (!is_update).then(|| action.as_str().into()),
+            method: action.method().as_str().into(),
             image: self.image.clone(),
-            member: Some(self.member.clone()),
-            member_status: Some(known.into()),
-            media: Some("json".into()),
+            member: is_named.then(|| self.member.clone()),
+            member_status: is_update.then(|| known.into()),
+            media: action.has_body().then(|| "json".into()),
             scope: Some(self.scope.clone()),
             project: self.project.clone(),
             user: None,

@@ -10,6 +10,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::rules::record::FAMILY_VERSION;
 use crate::rules::record::Record;
 use crate::rules::record::VERSION;
 
@@ -70,10 +71,12 @@ pub fn read_file<T>(
 pub fn parse(line: &[u8]) -> Result<Record, String> {
     let value = value(line)?;
     match value.get("version").and_then(Value::as_u64) {
-        Some(version) if version == u64::from(VERSION) => {
+        Some(version) if [VERSION, FAMILY_VERSION].map(u64::from).contains(&version) => {
             Record::deserialize(value).map_err(|error| format!("it is no decision: {error}"))
         }
-        Some(version) => Err(format!("its version is {version}, and this gate reads version {VERSION}")),
+        Some(version) => {
+            Err(format!("its version is {version}, and this gate reads the versions {VERSION} and {FAMILY_VERSION}"))
+        }
         None => Err("it is no decision: it has no version".into()),
     }
 }
@@ -135,14 +138,14 @@ mod tests {
     #[test]
     fn bad_lines_are_told_by_number_and_do_not_end_the_reading() {
         let long = "x".repeat(3 * MAX_LINE);
-        let text = format!("no json\n\n{{\"version\":2}}\n{long}\n{{}}\n{{\"version\":1}}\n[");
+        let text = format!("no json\n\n{{\"version\":3}}\n{long}\n{{}}\n{{\"version\":1}}\n[");
         let mut told = Vec::new();
         read(text.as_bytes(), parse, |number, line| told.push((number, line.expect_err("none is good"))))
             .expect("bytes");
         let numbers: Vec<u64> = told.iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, [1, 3, 4, 5, 6, 7]);
         for ((_, why), part) in
-            told.iter().zip(["no JSON", "version is 2", "longer than", "no version", "missing field", "no JSON"])
+            told.iter().zip(["no JSON", "version is 3", "longer than", "no version", "missing field", "no JSON"])
         {
             assert!(why.contains(part), "{why}");
         }

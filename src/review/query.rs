@@ -7,6 +7,7 @@ use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::percent_decode_str;
 use percent_encoding::utf8_percent_encode;
 
+use crate::openstack::member_action::Action;
 use crate::review::hypothesis::Hypothesis;
 use crate::review::hypothesis::Look;
 
@@ -30,13 +31,15 @@ impl Asked {
             Self::Call(hypothesis) => hypothesis,
         };
         let roles = hypothesis.roles.as_ref().map(|roles| roles.join(","));
+        let stated = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
         let mut pairs = vec![
+            ("action", hypothesis.action.map(|action| action.as_str().into())),
             ("scope", Some(hypothesis.scope.clone())),
             ("project", hypothesis.project.clone()),
             ("roles", roles),
             ("image", hypothesis.image.clone()),
-            ("member", Some(hypothesis.member.clone())),
-            ("status", Some(hypothesis.status.clone())),
+            ("member", stated(&hypothesis.member)),
+            ("status", stated(&hypothesis.status)),
         ];
         match &hypothesis.look {
             Look::None => {}
@@ -73,6 +76,7 @@ impl Asked {
             }
             match name {
                 "request_id" => request = Some(value),
+                "action" => hypothesis.action = Some(action(&value)?),
                 "scope" => hypothesis.scope = value,
                 "project" => hypothesis.project = Some(value),
                 "roles" => hypothesis.roles = Some(roles(&value)),
@@ -99,6 +103,14 @@ impl Asked {
     }
 }
 
+/// Reads what a call does with the members of an image.
+///
+/// # Errors
+/// Tells that it is nothing one can do.
+pub fn action(word: &str) -> Result<Action, String> {
+    Action::parse(word).ok_or_else(|| format!("{word} is no action: update, create, delete, list or show"))
+}
+
 /// Reads roles with commas between, in lower case as Glance compares them.
 pub fn roles(text: &str) -> Vec<String> {
     text.split(',').map(|role| role.trim().to_lowercase()).filter(|role| !role.is_empty()).collect()
@@ -107,6 +119,7 @@ pub fn roles(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::Asked;
+    use crate::openstack::member_action::Action;
     use crate::review::hypothesis::Hypothesis;
     use crate::review::hypothesis::Look;
 
@@ -121,8 +134,11 @@ mod tests {
                 member: "ä/b".into(),
                 status: "accepted".into(),
                 look,
+                ..Hypothesis::default()
             })
         };
+        let list =
+            Asked::Call(Hypothesis { action: Some(Action::List), scope: "unscoped".into(), ..Hypothesis::default() });
         let image = Look::Image { owner: Some("o".into()), visibility: "shared".into(), age_ms: None };
         let system = Asked::Call(Hypothesis {
             scope: "system".into(),
@@ -137,6 +153,7 @@ mod tests {
             call(image),
             call(Look::None),
             system,
+            list,
         ] {
             assert_eq!(Asked::parse(&asked.to_query()), Ok(asked));
         }
@@ -152,6 +169,10 @@ mod tests {
             "member=%ff",
             "member=m&status=accepted&project=%1b%5b31mred",
             "project=p&member=m&status=s&visibility=odd",
+            "project=p&action=remove&member=m",
+            "project=p&action=list&member=m",
+            "project=p&action=create",
+            "project=p&action=show&member=m&status=accepted",
         ] {
             assert!(Asked::parse(query).is_err(), "{query}");
         }

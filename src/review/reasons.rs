@@ -6,6 +6,7 @@ use crate::member_update::decide::PolicyDefaults;
 use crate::member_update::decide::Profile;
 use crate::openstack::identity::Roles;
 use crate::openstack::image::Seen;
+use crate::openstack::member_action::Action;
 use crate::refusal::Refusal;
 use crate::review::anew::Contract;
 use crate::review::anew::Gap;
@@ -38,11 +39,27 @@ pub fn why_refused(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::StatusUnknown => "the status is none of pending, accepted and rejected",
         Refusal::ImageNotFound => "there is no such image for this caller",
-        Refusal::ImageNotShared => "the image is not shared, so it has no members",
+        Refusal::ImageNotShared | Refusal::MembersNotListed | Refusal::ImageHasNoMembers => {
+            "the image is not shared, so it has no members"
+        }
         Refusal::OwnerForbidden => "the caller's project owns the image, and the owner may not answer for a member",
+        Refusal::NotTheOwner | Refusal::OwnerOnly => {
+            "the caller's project does not own the image, and only the owner shares it"
+        }
         Refusal::NotTheMember | Refusal::MemberNotFound => "the caller's project is not the member that the path names",
         Refusal::RoleForbidden => "the caller has no role member in its project",
         _ => "see the runbook",
+    }
+}
+
+/// Says why nothing speaks against the call.
+pub fn why_permitted(record: &Record) -> &'static str {
+    match record.inputs.action() {
+        Some(Action::Create) => "yes: the caller's project owns the image, and the image is shared",
+        Some(Action::List) => "yes: the caller's project owns the image, or the image is shared with it",
+        Some(Action::Update | Action::Delete | Action::Show) | None => {
+            "yes: the caller's project is the member, and the image is shared with it"
+        }
     }
 }
 
@@ -61,6 +78,12 @@ pub fn why_asked(record: &Record) -> &'static str {
     }
     let contract = contract_of(record);
     match (contract.profile, seen(inputs)) {
+        (_, Ok(Seen::Image(image)))
+            if image.owner.as_ref() == identity.project()
+                && matches!(inputs.action(), Some(Action::Delete | Action::Show)) =>
+        {
+            "the owner asks: whether there is such a member only Glance knows"
+        }
         (Profile::Documented, Ok(Seen::Image(_))) => {
             "the contract says nothing of an image like this, or of a caller without the role member: Glance is asked"
         }

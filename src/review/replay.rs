@@ -222,9 +222,9 @@ mod tests {
     use crate::member_update::decide::Decision;
     use crate::member_update::decide::PolicyDefaults;
     use crate::member_update::decide::Profile;
-    use crate::member_update::decide::Question;
-    use crate::member_update::decide::decide;
-    use crate::member_update::decide::decide_by_identity;
+    use crate::member_update::family::Question;
+    use crate::member_update::family::decide;
+    use crate::member_update::family::decide_by_identity;
     use crate::openstack::identity::Identity;
     use crate::openstack::identity::ProjectId;
     use crate::openstack::identity::Roles;
@@ -236,7 +236,11 @@ mod tests {
     use crate::openstack::member::Media;
     use crate::openstack::member::MemberStatus;
     use crate::openstack::member::RequestedStatus;
+    use crate::openstack::member_action::Action;
+    use crate::openstack::member_request::MemberRequest;
+    use crate::openstack::member_request::RequestedMember;
     use crate::openstack::request_id::RequestId;
+    use crate::openstack::target::MemberPath;
     use crate::openstack::target::Target;
     use crate::peer::Peer;
     use crate::refusal::Refusal;
@@ -286,15 +290,20 @@ mod tests {
     fn account(choices: &mut Choices<'_>) -> Account {
         let (head, ()) = Request::new(()).into_parts();
         let mut account = Account::new(RequestId::random(), Peer::plain(Ipv4Addr::LOCALHOST.into()), &head);
-        account.branch = Branch::MemberUpdate;
+        let action = choices.of(&[Action::Update, Action::Create, Action::Delete, Action::List, Action::Show]);
+        account.branch = Branch::Member(action);
+        account.method = action.method();
         let target = choices.of(&[
             "/v2/images/71c675ab-d94f-49cd-a114-e12490b328d9/members/caller",
             "/v2/images/71c675ab-d94f-49cd-a114-e12490b328d9/members/listed",
             "/v2/images/odd/members/other",
         ]);
-        if let Ok(Target::Member(path)) = Target::parse(&Uri::from_static(target), "") {
-            account.path = Some(path);
-        }
+        let of_all = target.rsplit_once('/').expect("a member").0.parse().expect("a path");
+        account.path = match (action, Target::parse(&Uri::from_static(target), "")) {
+            (Action::Create | Action::List, _) => MemberPath::of_members(&of_all, "").ok(),
+            (_, Ok(Target::Member(path))) => Some(path),
+            (_, other) => panic!("{other:?}"),
+        };
         let project = |name| Scope::Project(ProjectId::new(name));
         account.identity = Some(Arc::new(Identity {
             user: UserId::new("user"),
@@ -316,19 +325,36 @@ mod tests {
             expires_at: SystemTime::UNIX_EPOCH,
             access_rules: [].into(),
         }));
-        account.media = Some(choices.of(&[Media::Json, Media::Json, Media::Other, Media::Encoded]));
-        account.status = Some(choices.of(&[
+        let media = choices.of(&[Media::Json, Media::Json, Media::Other, Media::Encoded]);
+        account.media = action.has_body().then_some(media);
+        let status = choices.of(&[
             RequestedStatus::Known(MemberStatus::Accepted),
             RequestedStatus::Known(MemberStatus::Pending),
             RequestedStatus::Unknown("7".into()),
-        ]));
+        ]);
+        account.status = (action == Action::Update).then_some(status);
+        let member = choices.of(&[RequestedMember::Known("new".into()), RequestedMember::Unknown("7".into())]);
+        account.member = (action == Action::Create).then_some(member);
         account
+    }
+
+    /// Returns what the call asks for, as far as it was read.
+    fn request(account: &Account) -> Option<MemberRequest> {
+        match account.action()? {
+            Action::Update => account.status.clone().map(MemberRequest::Update),
+            Action::Create => account.member.clone().map(MemberRequest::Create),
+            Action::Delete => Some(MemberRequest::Delete),
+            Action::List => Some(MemberRequest::List),
+            Action::Show => Some(MemberRequest::Show),
+        }
     }
 
     /// Decides as the checks do, and forgets what they had not come to know.
     fn decision(account: &mut Account, contract: Contract, choices: &mut Choices<'_>) -> Decision {
         let early = choices.of(Refusal::ALL);
-        if choices.of(&[true, false]) && !super::super::anew::is_decided(early) {
+        // whether a member is unfit is for the contract to say, below
+        let is_early = !super::super::anew::is_decided(early) && early != Refusal::MemberUnfit;
+        if choices.of(&[true, false]) && is_early {
             let stage = Stage::of(early, None);
             if stage <= Stage::Token {
                 account.identity = None;
@@ -337,7 +363,7 @@ mod tests {
                 account.media = None;
             }
             if stage <= Stage::Body {
-                account.status = None;
+                (account.status, account.member) = (None, None);
             }
             let is_media = stage == Stage::Media;
             if !is_media && account.media.is_none_or(|media| contract.profile.check_media(media).is_ok()) {
@@ -345,13 +371,17 @@ mod tests {
             }
         }
         if let Some(Err(refusal)) = account.media.map(|media| contract.profile.check_media(media)) {
-            account.status = None;
+            (account.status, account.member) = (None, None);
             return Decision::Refuse(refusal);
         }
-        let (Some(identity), Some(status)) = (account.identity.clone(), account.status.clone()) else {
+        let (Some(identity), Some(request)) = (account.identity.clone(), request(account)) else {
             return Decision::Refuse(Refusal::KeystoneUnavailable);
         };
-        if let Some(decision) = decide_by_identity(contract.profile, &identity, &status) {
+        if let Some(Err(refusal)) = account.member.as_ref().map(|member| contract.profile.check_member(member)) {
+            account.member = None;
+            return Decision::Refuse(refusal);
+        }
+        if let Some(decision) = decide_by_identity(contract.profile, &identity, &request) {
             return decision;
         }
         let image = |owner: Option<&str>, visibility| {
@@ -373,7 +403,7 @@ mod tests {
             roles: &identity.roles,
             seen: &seen,
             member: account.path.as_ref().expect("a member path").member(),
-            status: &status,
+            request: &request,
         });
         account.seen = Some(seen);
         decision

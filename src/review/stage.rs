@@ -15,7 +15,7 @@ pub enum Stage {
     Method,
     /// The headers of the body.
     Media,
-    /// The body, and the status in it.
+    /// The body, and what it asks for.
     Body,
     /// Whether the caller is decided here or by Glance.
     Identity,
@@ -73,17 +73,25 @@ impl Stage {
             Refusal::BodyTooLarge
             | Refusal::BodyBroken
             | Refusal::BodyTooSlow
+            | Refusal::BodyUnexpected
             | Refusal::BodyMissing
             | Refusal::BodyMalformed
             | Refusal::BodyAmbiguous
             | Refusal::BodyNotObject
             | Refusal::BodyNotContainer
-            | Refusal::StatusMissing => Self::Body,
+            | Refusal::StatusMissing
+            | Refusal::MemberMissing
+            | Refusal::MemberEmpty
+            | Refusal::MemberUnfit => Self::Body,
             Refusal::OwnershipUnavailable => Self::Ownership,
             Refusal::StatusUnknown
             | Refusal::ImageNotFound
             | Refusal::ImageNotShared
+            | Refusal::MembersNotListed
+            | Refusal::ImageHasNoMembers
             | Refusal::OwnerForbidden
+            | Refusal::NotTheOwner
+            | Refusal::OwnerOnly
             | Refusal::NotTheMember
             | Refusal::MemberNotFound
             | Refusal::RoleForbidden => Self::Decision,

@@ -5,9 +5,11 @@ use std::cmp::Ordering;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::openstack::member_action::Action;
 use crate::refusal::Refusal;
 use crate::review::anew::identity;
 use crate::review::reasons::why_asked;
+use crate::review::reasons::why_permitted;
 use crate::review::reasons::why_refused;
 use crate::review::runbook;
 use crate::review::stage::Stage;
@@ -97,7 +99,7 @@ fn decided(stage: Stage, record: &Record, refusal: Option<Refusal>) -> String {
             }
         }
         None if record.verdict == "asked" => why_asked(record).into(),
-        None => "yes: the caller's project is the member, and the image is shared with it".into(),
+        None => why_permitted(record).into(),
     }
 }
 
@@ -109,9 +111,15 @@ fn passed(stage: Stage, record: &Record) -> String {
         Stage::AccessRules => "none forbids the call".into(),
         Stage::Method => inputs.method.clone(),
         Stage::Media => match inputs.media.as_deref() {
+            _ if !has_body(record) => "none is expected".into(),
             Some("json") => "JSON, or nothing said".into(),
             Some("encoded") => "compressed, which this profile does not look at".into(),
             _ => "another than JSON, which this profile does not look at".into(),
+        },
+        Stage::Body if !has_body(record) => "none, as it should be".into(),
+        Stage::Body if inputs.action() == Some(Action::Create) => match &inputs.member {
+            Some(member) => format!("asks for the member {member}"),
+            None => "asks for a member that is no id of a project".into(),
         },
         Stage::Body => match inputs.member_status.as_deref() {
             Some("unknown") => "asks for a status that is none of the three; that is judged last".into(),
@@ -123,6 +131,11 @@ fn passed(stage: Stage, record: &Record) -> String {
         Stage::Ownership => ownership(record),
         Stage::Decision | Stage::Glance => "the call went on to Glance".into(),
     }
+}
+
+/// Tells whether Glance reads a body with the call.
+fn has_body(record: &Record) -> bool {
+    record.inputs.action().is_none_or(Action::has_body)
 }
 
 fn token(record: &Record) -> String {

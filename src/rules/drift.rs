@@ -38,6 +38,8 @@ impl Agreement {
         let is_judgement =
             !glance.is_server_error() && !matches!(glance, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
         let agrees = match (verdict, refusal) {
+            // a member that is there already, or a full list: the caller may, and that was all the gate said
+            (Verdict::Permitted, _) if matches!(glance, StatusCode::CONFLICT | StatusCode::PAYLOAD_TOO_LARGE) => None,
             (Verdict::Permitted, _) => is_judgement.then(|| glance.is_success()),
             (Verdict::WouldRefuse, Some(refusal)) => {
                 (is_judgement && refusal.is_judgement()).then(|| refusal.status() == glance)
@@ -121,7 +123,9 @@ mod tests {
     #[test]
     fn what_is_no_judgement_is_not_compared() {
         assert_eq!(said(Verdict::WouldRefuse, Some(Refusal::OwnerForbidden), 503), Some("unknown"));
-        assert_eq!(said(Verdict::Permitted, None, 429), Some("unknown"));
+        for of_the_list in [409, 413, 429] {
+            assert_eq!(said(Verdict::Permitted, None, of_the_list), Some("unknown"));
+        }
         assert_eq!(said(Verdict::WouldRefuse, Some(Refusal::KeystoneUnavailable), 503), Some("unknown"));
         assert_eq!(said(Verdict::WouldRefuse, Some(Refusal::RateLimited), 200), Some("unknown"));
         assert_eq!(said(Verdict::Asked, None, 404), Some("unknown"));

@@ -10,6 +10,7 @@ use crate::call::Verdict;
 use crate::openstack::identity::Roles;
 use crate::openstack::image::Seen;
 use crate::openstack::member::RequestedStatus;
+use crate::openstack::member_action::Action;
 use crate::refusal::Refusal;
 use crate::rules::config::Config;
 use crate::rules::drift::Agreement;
@@ -17,8 +18,11 @@ use crate::rules::setting::Setting;
 use crate::telemetry::millis;
 use crate::telemetry::timestamp;
 
-/// The version of the schema, `docs/DECISIONS.md`.
+/// The version of the schema, `docs/DECISIONS.md`, of a decision on a member update.
 pub const VERSION: u32 = 1;
+
+/// The version of one on another call of the family, which has a field more.
+pub const FAMILY_VERSION: u32 = 2;
 
 /// The configuration that decides, as records name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,11 +92,14 @@ pub struct Record {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inputs {
+    /// What the call does with the members: `create`, `delete`, `list` or `show`; nothing for an update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
     /// The method.
     pub method: String,
     /// The image of the path.
     pub image: Option<String>,
-    /// The member of the path.
+    /// The member of the path or, of a creation, of the body.
     pub member: Option<String>,
     /// The status the body asks for; `unknown` for any that is none of the three.
     pub member_status: Option<String>,
@@ -138,9 +145,12 @@ impl Record {
         agreement: Option<Agreement>,
     ) -> Self {
         let refusal = account.refusal;
+        let inputs = Inputs::of(account, by.lookup_as);
         Self {
             version: VERSION,
             time: timestamp::now(),
+            version: if inputs.action.is_none() { VERSION } else { FAMILY_VERSION },
+            time: now(),
             request_id: account.request_id.to_string(),
             revision: by.revision.clone(),
             profile: by.profile.into(),
@@ -155,7 +165,7 @@ impl Record {
             agree: agreement.map(|agreement| agreement.as_str().into()),
             status,
             cause: account.cause.as_deref().map(Into::into),
-            inputs: Inputs::of(account, by.lookup_as),
+            inputs,
             took_ms: millis::precise(took),
         }
     }
@@ -178,6 +188,11 @@ impl Record {
 }
 
 impl Inputs {
+    /// Returns what the call does with the members; nothing for a word that this version does not know.
+    pub fn action(&self) -> Option<Action> {
+        self.action.as_deref().map_or(Some(Action::Update), Action::parse)
+    }
+
     fn of(account: &Account, lookup_as: &str) -> Self {
         let identity = account.identity.as_deref();
         let (seen, image) = match &account.seen {
@@ -186,10 +201,12 @@ impl Inputs {
             Some(Seen::Absent) => (Some("absent"), None),
             Some(Seen::Image(image)) => (Some("image"), Some(image)),
         };
+        let action = account.action().filter(|action| *action != Action::Update);
         Self {
+            action: action.map(|action| action.as_str().into()),
             method: account.method.as_str().into(),
             image: account.path.as_ref().map(|path| path.image().into()),
-            member: account.path.as_ref().map(|path| path.member().into()),
+            member: account.member_id().map(Into::into),
             member_status: account.status.as_ref().map(|status| match status {
                 RequestedStatus::Known(status) => status.as_str().into(),
                 RequestedStatus::Unknown(_) => "unknown".into(),

@@ -12,6 +12,7 @@
 //! | `access_tokens` | tokens of an OIDC issuer; a Glance that believes headers |
 //! | `bodies` | what is no member update: method, media type, size, JSON |
 //! | `decisions_documented`, `decisions_glance` | owner, member, stranger, admin, by profile |
+//! | `member_family`, `member_family_glance`, `hostile_members` | the other calls on members, where they are guarded; hostile spellings of them |
 //! | `layouts` | how refusals look: forms by Accept, the headers that go with them |
 //! | `request_ids` | `x-openstack-request-id`, inwards and outwards |
 //! | `permitted` | what Glance sees of a call that passes |
@@ -101,6 +102,7 @@ mod hostile_found;
 mod hostile_framing;
 mod hostile_identity;
 mod hostile_lines;
+mod hostile_members;
 mod hostile_pipelines;
 mod hostile_targets;
 mod hostile_tokens;
@@ -119,6 +121,8 @@ mod limits;
 mod load;
 mod long_bodies;
 mod many_connections;
+mod member_family;
+mod member_family_glance;
 mod observe;
 mod ownership_cache;
 mod ownership_faults;

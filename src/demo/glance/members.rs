@@ -83,16 +83,18 @@ impl<'a> Found<'a> {
             return Err(Refused::new(StatusCode::FORBIDDEN, forbidden(&self.image.id)));
         }
         self.policy.check(Action::AddMember, self.caller, self.image)?;
-        if self.image.member(id).is_some() {
-            let explanation = format!("Member {id} is duplicated for image {}", self.image.id);
-            return Err(Refused::new(StatusCode::CONFLICT, explanation));
-        }
         let attempted = self.image.members.len() + 1;
         if attempted > QUOTA {
             let explanation = format!(
-                "The limit has been exceeded on the number of allowed image members for this image. Attempted: {attempted}, Maximum: {QUOTA}"
+                "Image member limit exceeded for image {}: The limit has been exceeded on the number of allowed image \
+                 members for this image. Attempted: {attempted}, Maximum: {QUOTA}:",
+                self.image.id
             );
             return Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, explanation));
+        }
+        if self.image.member(id).is_some() {
+            let explanation = format!("Member {id} is duplicated for image {}", self.image.id);
+            return Err(Refused::new(StatusCode::CONFLICT, explanation));
         }
         let member = Member::new(id, "pending");
         let answer = Answer::json(StatusCode::OK, &MemberView::new(self.image, &member));
@@ -180,7 +182,7 @@ pub fn status_asked_for(body: &[u8]) -> Result<Value, Refused> {
 pub fn member_asked_for(body: &[u8]) -> Result<String, Refused> {
     match object(body, "member", "Expected a member in the form: {\"member\": \"image_id\"}")? {
         Some(Value::String(member)) if !member.is_empty() => Ok(member),
-        Some(Value::Number(member)) => Ok(member.to_string()),
+        Some(Value::Number(member)) if member.as_f64() != Some(0.0) => Ok(member.to_string()),
         Some(_) => Err(Refused::new(StatusCode::BAD_REQUEST, "Member can't be empty")),
         None => Err(Refused::new(StatusCode::BAD_REQUEST, "Member to be added not specified")),
     }
