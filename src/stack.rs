@@ -121,7 +121,6 @@ pub fn build(parts: Parts) -> HttpService {
     // what clients ask may be copied to staging; what the gate itself asks is not
     let forward = ServiceBuilder::new().layer(parts.shadow).service(forward);
 
-    // PUT /v2/images/{image_id}/members/{member_id}: prove, then forward
     // a guarded call that changes who is a member makes us forget, as one that passes through does
     let watched = ServiceBuilder::new()
         .map_request(Passing::of_guarded as fn(Call) -> Passing)

@@ -147,10 +147,8 @@ impl Record {
         let refusal = account.refusal;
         let inputs = Inputs::of(account, by.lookup_as);
         Self {
-            version: VERSION,
-            time: timestamp::now(),
             version: if inputs.action.is_none() { VERSION } else { FAMILY_VERSION },
-            time: now(),
+            time: timestamp::now(),
             request_id: account.request_id.to_string(),
             revision: by.revision.clone(),
             profile: by.profile.into(),

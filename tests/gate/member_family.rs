@@ -44,7 +44,7 @@ fn the_owner_shares_an_image_and_what_was_checked_is_what_glance_gets() {
         let reply = share(&gate, &scene, &body).token(&scene.owner).send().await;
         assert_eq!((reply.status, reply.json()["status"].as_str()), (200, Some("pending")), "{}", reply.text());
         let seen = gate.seen().pop().expect("the call");
-        assert_eq!((seen.method.as_str(), seen.target), ("POST", members_target(&scene)));
+        assert_eq!((seen.method.as_str(), seen.target.clone()), ("POST", members_target(&scene)));
         assert_eq!(seen.body_text(), format!(r#"{{"member":"{STRANGER}"}}"#));
         assert_eq!(seen.header_values("content-type"), ["application/json"]);
         gate.wait_for_metric(

@@ -53,6 +53,15 @@ def gate(request, stack, against_itself, tmp_path_factory):
         yield started
 
 
+@pytest.fixture(scope="session")
+def family_gate(request, stack, against_itself, tmp_path_factory):
+    """The same, guarding the whole member family."""
+    with gates.running(stack, tmp_path_factory.mktemp("family"), lookup_as=request.config.getoption("--lookup-as"),
+                       jws=request.config.getoption("--jws"),
+                       guard=("update", "create", "delete", "list", "show")) as started:
+        yield started
+
+
 def pytest_terminal_summary(terminalreporter):
     for line in getattr(terminalreporter.config, "closing_lines", []):
         terminalreporter.write_line(line)

@@ -44,6 +44,8 @@ jws_public_key_repository = "{state}/keystone/jws/public"
 lookup_as = "{lookup_as}"
 [upstream]
 servers = ["{glance}"]
+[member_update]
+guard = [{guard}]
 [rules]
 kill_switch_file = "{folder}/observe_all"
 {rules}
@@ -114,7 +116,7 @@ def login(stack: dict, credential: dict | None = None, user: str = "glance") -> 
 
 @contextlib.contextmanager
 def running(stack: dict, folder: pathlib.Path, *, profile="glance", enforcement="enforce", jws="off",
-            lookup_as="caller", token_cache_time="300s", credential=None, user="glance", mount="", rules=""):
+            lookup_as="caller", token_cache_time="300s", credential=None, user="glance", mount="", rules="", guard=("update",)):
     """Yields a gate before the stack; ends it with SIGTERM and expects exit code 0."""
     if OVERRIDE:
         yield Gate(OVERRIDE)
@@ -124,7 +126,7 @@ def running(stack: dict, folder: pathlib.Path, *, profile="glance", enforcement=
     config.write_text(TEMPLATE.format(
         profile=profile, enforcement=enforcement, jws=jws, lookup_as=lookup_as,
         token_cache_time=token_cache_time, keystone=stack["keystone"], glance=stack["glance"],
-        state=stack["state"], mount=mount, folder=folder, rules=rules, login=login(stack, credential, user),
+        state=stack["state"], mount=mount, folder=folder, rules=rules, guard=", ".join(f'"{word}"' for word in guard), login=login(stack, credential, user),
         policy_defaults="new" if stack["new_defaults"] else "legacy"))
     config.chmod(0o600)
     with (folder / "gate.log").open("wb") as log:

@@ -64,7 +64,8 @@ def send(case, world, url):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-def test_same_answer_and_effect(case, world, gate, stack, mode, tally, entries, against_itself):
+def test_same_answer_and_effect(case, world, stack, mode, tally, entries, against_itself, request):
+    gate = request.getfixturevalue("family_gate" if case.id.startswith("family/") else "gate")
     if case.after:
         world.identities.happen(case.after)
     _, from_glance, left_by_glance, glance_host = send(case, world, stack["glance"])
