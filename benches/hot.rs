@@ -259,6 +259,7 @@ fn identity() -> Identity {
         roles: Roles::Unknown,
         expires_at: SystemTime::now() + Duration::from_hours(12),
         access_rules: [].into(),
+        audit_ids: [].into(),
     }
 }
 

@@ -27,6 +27,8 @@ struct Token {
     #[serde(default)]
     roles: Vec<Role>,
     application_credential: Option<ApplicationCredential>,
+    #[serde(default)]
+    audit_ids: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,6 +85,7 @@ impl TokenAnswer {
             roles: Roles::known(token.roles.iter().map(|role| role.name.as_str())),
             expires_at,
             access_rules: rules.iter().map(|rule| AccessRule::new(&rule.service, &rule.method, &rule.path)).collect(),
+            audit_ids: token.audit_ids.into_iter().map(String::into_boxed_str).collect(),
         })
     }
 }
@@ -107,12 +110,13 @@ mod tests {
     fn a_project_token_is_read() {
         let identity = parse(
             r#"{"token": {"user": {"id": "u", "name": "n"}, "expires_at": "2999-01-01T00:00:00.000000Z",
-                "project": {"id": "p"}, "roles": [{"id": "r", "name": "Member"}],
+                "project": {"id": "p"}, "audit_ids": ["a", "b"], "roles": [{"id": "r", "name": "Member"}],
                 "application_credential": {"access_rules": [{"id": "x", "service": "image", "method": "GET", "path": "/v2/**"}]}}}"#,
         )
         .expect("a token");
         assert!(matches!(&identity.scope, Scope::Project(project) if project.as_str() == "p"));
         assert!(identity.roles.has("member"));
+        assert_eq!(*identity.audit_ids, ["a".into(), "b".into()]);
         assert!(identity.access_rules[0].allows("image", "GET", "/v2/images"));
     }
 

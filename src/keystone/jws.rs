@@ -27,6 +27,8 @@ pub struct Claims {
     openstack_domain_id: Option<String>,
     openstack_system: Option<String>,
     openstack_app_cred_id: Option<String>,
+    #[serde(default)]
+    openstack_audit_ids: Vec<String>,
 }
 
 /// Checks the signature and the end of a token with one key and its one algorithm.
@@ -95,6 +97,7 @@ impl Claims {
             roles: Roles::Unknown,
             expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(self.exp.min(u64::from(u32::MAX) * 4)),
             access_rules: [].into(),
+            audit_ids: self.openstack_audit_ids.into_iter().map(String::into_boxed_str).collect(),
         }
     }
 }

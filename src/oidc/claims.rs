@@ -66,6 +66,7 @@ impl Claims {
             roles: self.roles(&terms.issuer.mapping_roles).ok_or(OidcError::Claims("roles"))?,
             expires_at,
             access_rules: [].into(),
+            audit_ids: [].into(),
         })
     }
 

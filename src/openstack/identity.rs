@@ -49,6 +49,9 @@ pub struct Identity {
     pub expires_at: SystemTime,
     /// The access rules of an application credential; empty means unrestricted.
     pub access_rules: Arc<[AccessRule]>,
+    /// What Keystone's own audit events call the token: its audit id and that of the one it was made from, if there was
+    /// one. Neither is a secret: nobody can make a token of it.
+    pub audit_ids: Arc<[Box<str>]>,
 }
 
 impl Scope {

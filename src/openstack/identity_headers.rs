@@ -57,6 +57,7 @@ mod tests {
             roles,
             expires_at: SystemTime::UNIX_EPOCH,
             access_rules: [].into(),
+            audit_ids: [].into(),
         };
         let mut headers = HeaderMap::new();
         let is_said = confirm(&mut headers, &identity);

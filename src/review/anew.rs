@@ -147,6 +147,7 @@ pub fn identity(inputs: &Inputs) -> Result<Identity, Gap> {
         roles: inputs.roles.as_ref().map_or(Roles::Unknown, |roles| Roles::known(roles.iter().map(String::as_str))),
         expires_at: SystemTime::UNIX_EPOCH,
         access_rules: [].into(),
+        audit_ids: [].into(),
     })
 }
 

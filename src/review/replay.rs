@@ -324,6 +324,7 @@ mod tests {
             ]),
             expires_at: SystemTime::UNIX_EPOCH,
             access_rules: [].into(),
+            audit_ids: [].into(),
         }));
         let media = choices.of(&[Media::Json, Media::Json, Media::Other, Media::Encoded]);
         account.media = action.has_body().then_some(media);
