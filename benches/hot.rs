@@ -17,6 +17,8 @@ use bytes::Bytes;
 use divan::Bencher;
 use divan::black_box;
 use futures_util::FutureExt;
+use glance_gate::audit;
+use glance_gate::audit::Audit;
 use glance_gate::body::Body;
 use glance_gate::cache::Bounds as CacheBounds;
 use glance_gate::cache::Remembered;
@@ -191,7 +193,8 @@ fn traces(bencher: Bencher, traces: &str) {
     });
     let metrics = Metrics::default();
     let rules = Rules::new(rules::config::Config::default(), Config::default().decided_by(), &metrics);
-    let mut told = TellLayer::new(metrics.clone(), rules).layer(inner);
+    let audit = Audit::new(&audit::config::Config::default(), "", &metrics).expect("an audit that is off");
+    let mut told = TellLayer::new(metrics.clone(), rules, audit).layer(inner);
     if traces == "without" {
         bencher.with_inputs(call).bench_local_values(|call| told.call(call).now_or_never().is_some());
         return;

@@ -32,6 +32,7 @@ use crate::app::generation::Generation;
 use crate::app::listeners::Listeners;
 use crate::app::reload::Reloader;
 use crate::app::reload::Source;
+use crate::audit::Audit;
 use crate::config::Config;
 use crate::diff::judge::Judge;
 use crate::rules::Rules;
@@ -51,6 +52,7 @@ pub struct App {
     pub admin_address: SocketAddr,
     reloader: Reloader,
     rules: Rules,
+    audit: Audit,
     replaced: CancellationToken,
     stop: CancellationToken,
     exports: Exports,
@@ -81,6 +83,7 @@ impl App {
         let admin_address = address_of(&listeners.admin)?;
         let offer = listeners.offer(config)?;
         let (rules, copies) = (built.rules.clone(), built.shadow.copies());
+        let (rules, audit) = (built.rules.clone(), built.audit.clone());
         let current = Arc::new(Current::new(Generation::first(config.clone(), built)));
         let reloader = Reloader::new(current.clone(), source);
         let (stop, replaced) = (CancellationToken::new(), CancellationToken::new());
@@ -113,6 +116,7 @@ impl App {
             tracing::warn!(%error, "the process before did not say that it stops");
         }
         Ok(Self { address, admin_address, reloader, rules, replaced, stop, exports, workers: threads, control, shadow })
+        Ok(Self { address, admin_address, reloader, rules, audit, replaced, stop, exports, workers: threads, control })
     }
 
     /// Returns who replaces the configuration.
@@ -144,6 +148,7 @@ impl App {
         // no request will end after this
         self.rules.finish();
         self.reloader.current().built.shadow.finish();
+        self.audit.finish();
         cut
     }
 }

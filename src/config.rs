@@ -1,6 +1,7 @@
 //! One configuration: a section a component, all defaults, all mistakes at once.
 
 pub mod admin_section;
+pub mod audit_section;
 pub mod balance_section;
 pub mod contract_section;
 pub mod decisions_section;
@@ -32,6 +33,7 @@ use aws_lc_rs::digest;
 use aws_lc_rs::digest::SHA256;
 use ipnet::IpNet;
 
+use crate::audit;
 use crate::config::settings::Settings;
 use crate::contract;
 use crate::contract::Answers;
@@ -105,6 +107,8 @@ pub struct Config {
     pub recording: line_log::Config,
     /// `[contract]`.
     pub contract: contract::Config,
+    /// `[audit]`.
+    pub audit: audit::config::Config,
     /// What each key was set to, to be told; empty if it was not read from text.
     pub settings: Settings,
 }
@@ -202,6 +206,7 @@ impl Default for Config {
             shadow_diff: diff::config::Config::default(),
             recording: line_log::Config::default(),
             contract: contract::Config::default(),
+            audit: audit::config::Config::default(),
             settings: Settings::default(),
         }
     }

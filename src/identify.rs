@@ -11,6 +11,7 @@ use tower::Layer;
 use tower::Service;
 
 use crate::call::Answer;
+use crate::call::Call;
 use crate::call::Refused;
 use crate::glance::watch::Passing;
 use crate::openstack::token::TokenFault;
@@ -19,11 +20,21 @@ use crate::vouch::Telling;
 use crate::vouch::Vouchers;
 use crate::vouch::no_for_fault;
 
+/// Whether it is told who asks where Glance finds that out itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// It is not: nobody looks.
+    Never,
+    /// It is, if somebody has vouched for the token before and that is remembered. It decides nothing.
+    IfRemembered,
+}
+
 /// Puts [`Identify`] before what passes through.
 #[derive(Clone, Debug)]
 pub struct IdentifyLayer {
     vouchers: Vouchers,
     mount: Arc<str>,
+    naming: Naming,
 }
 
 /// Tells Glance who asks, where Glance does not find out itself.
@@ -31,13 +42,14 @@ pub struct IdentifyLayer {
 pub struct Identify<S> {
     vouchers: Vouchers,
     mount: Arc<str>,
+    naming: Naming,
     inner: S,
 }
 
 impl IdentifyLayer {
     /// Asks these; `mount` is the prefix that Glance is served under.
-    pub fn new(vouchers: Vouchers, mount: &str) -> Self {
-        Self { vouchers, mount: mount.into() }
+    pub fn new(vouchers: Vouchers, mount: &str, naming: Naming) -> Self {
+        Self { vouchers, mount: mount.into(), naming }
     }
 }
 
@@ -45,7 +57,7 @@ impl<S> Layer<S> for IdentifyLayer {
     type Service = Identify<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Identify { vouchers: self.vouchers.clone(), mount: self.mount.clone(), inner }
+        Identify { vouchers: self.vouchers.clone(), mount: self.mount.clone(), naming: self.naming, inner }
     }
 }
 
@@ -64,6 +76,9 @@ where
 
     fn call(&mut self, mut passing: Passing) -> Self::Future {
         if self.vouchers.telling() == Telling::Token {
+            if self.naming == Naming::IfRemembered {
+                name(&self.vouchers, &mut passing.call);
+            }
             return Either::Left(self.inner.call(passing));
         }
         let credential = match self.vouchers.credential(&passing.call.head.headers) {
@@ -99,6 +114,15 @@ where
                 Err((refusal, cause)) => Err(passing.call.refuse(refusal, cause)),
             }
         }))
+    }
+}
+
+/// Notes whose token it is, if that is remembered.
+fn name(vouchers: &Vouchers, call: &mut Call) {
+    let credential = vouchers.credential(&call.head.headers).ok();
+    if let Some(vouched) = credential.and_then(|credential| vouchers.at_hand(&credential)) {
+        call.account.token_age = Some(vouched.since.elapsed());
+        call.account.identity = Some(vouched.identity);
     }
 }
 

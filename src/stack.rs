@@ -15,6 +15,7 @@ use tower::Service;
 use tower::ServiceBuilder;
 use tower::util::BoxService;
 
+use crate::audit::Audit;
 use crate::body::Body;
 use crate::call::Account;
 use crate::call::Call;
@@ -33,6 +34,7 @@ use crate::glance::Ownerships;
 use crate::glance::watch::Passing;
 use crate::glance::watch::WatchLayer;
 use crate::identify::IdentifyLayer;
+use crate::identify::Naming;
 use crate::keystone::TokenVerifier;
 use crate::member_update::authenticate::Authenticate;
 use crate::member_update::authorize::Authorize;
@@ -98,6 +100,8 @@ pub struct Parts {
     pub shadow: ShadowLayer,
     /// What is counted.
     pub metrics: Metrics,
+    /// What auditors are told.
+    pub audit: Audit,
 }
 
 /// The whole way, ready for a request; cloning shares it.
@@ -137,9 +141,11 @@ pub fn build(parts: Parts) -> HttpService {
         .map_request(crate::member_update::MemberUpdate::into_call) // only a permitted update is a call again
         .service(watched);
 
+    let naming = if parts.audit.wants_callers() { Naming::IfRemembered } else { Naming::Never };
+
     // everything else: stream it through, unread
     let passthrough = ServiceBuilder::new()
-        .layer(IdentifyLayer::new(parts.vouchers, &parts.mount)) // only for a Glance that does not ask itself who it is
+        .layer(IdentifyLayer::new(parts.vouchers, &parts.mount, naming)) // only for a Glance that does not ask itself who it is
         .layer(WatchLayer::new(parts.ownerships)) // a change that passes by makes us forget
         .service(forward);
 
@@ -147,7 +153,7 @@ pub fn build(parts: Parts) -> HttpService {
     let edge = ServiceBuilder::new()
         .layer(parts.traces) // first: all that a request needs is part of its trace
         .layer(RequestIdLayer) // every line and every answer carries it
-        .layer(TellLayer::new(parts.metrics, parts.rules)) // sees the final status, also of refusals, and what Glance said
+        .layer(TellLayer::new(parts.metrics, parts.rules, parts.audit)) // sees the final status, also of refusals, and what Glance said
         .layer(parts.respond) // refusals and panics become answers here, and only here
         .layer(parts.headers) // before anything reads a header
         .layer(parts.overload)

@@ -14,6 +14,7 @@ use crate::app::exports::Tracing;
 use crate::app::per_worker;
 use crate::app::per_worker::PerWorker;
 use crate::app::shadowing::Shadowing;
+use crate::audit::Audit;
 use crate::cache::Bounds;
 use crate::client::json;
 use crate::client::json::JsonClient;
@@ -77,6 +78,8 @@ pub struct Built {
     pub tracing: Tracing,
     /// What is copied to staging.
     pub shadow: Shadowing,
+    /// Where audit events go.
+    pub audit: Audit,
 }
 
 impl Built {
@@ -105,6 +108,7 @@ impl Built {
             tracing: Tracing::new(config, &metrics)?,
             shadow: Shadowing::new(config, &verifier, &metrics)?,
             verifier,
+            audit: Audit::new(&config.audit, &config.server.mount, &metrics)?,
             metrics,
         };
         Ok(built.shadowed(config))
@@ -142,6 +146,7 @@ impl Built {
         let wire = Wire::new(&config.server.wire, &config.server.trusted_proxies, metrics)?;
         let tracing = self.tracing.succeed(config, metrics)?;
         let shadow = self.shadow.renewed(config, &verifier)?;
+        let audit = self.audit.renewed(&config.audit, &config.server.mount, metrics)?;
         // what is known of the upstreams' health stays with them: a reload makes no dead one look alive
         let upstream_trust = basis::upstream_trust(config)?;
         let is_same = self.upstream == config.upstream
@@ -171,6 +176,7 @@ impl Built {
             upstream_trust,
             tracing,
             shadow,
+            audit,
             metrics: self.metrics.clone(),
         };
         Ok(built.shadowed(config))
@@ -242,6 +248,7 @@ impl Built {
             traces: TraceLayer::new(self.tracing.traces.clone(), &config.server.mount),
             shadow: self.shadow.layer(),
             metrics: self.metrics.clone(),
+            audit: self.audit.clone(),
         })
     }
 }

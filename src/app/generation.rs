@@ -76,6 +76,7 @@ impl Generation {
         self.built.metrics.life.uses(self.number, &self.revision);
         self.built.rules.take_effect();
         self.built.shadow.take_effect();
+        self.built.audit.take_effect();
     }
 }
 

@@ -87,7 +87,7 @@ fn need(section: &mut Section<'_, '_>, key: &'static str, secret: &Secret<String
 }
 
 /// Reads a secret from its key or from a file, of which a last line end is dropped.
-fn secret(section: &mut Section<'_, '_>, key: &'static str, file_key: &'static str) -> Secret<String> {
+pub fn secret(section: &mut Section<'_, '_>, key: &'static str, file_key: &'static str) -> Secret<String> {
     let written: Secret<String> = section.get(key, Secret::default());
     let file: PathBuf = section.get(file_key, PathBuf::new());
     if file.as_os_str().is_empty() {

@@ -8,6 +8,7 @@ use tracing::Level;
 use crate::config::Config;
 use crate::config::Server;
 use crate::config::admin_section;
+use crate::config::audit_section;
 use crate::config::balance_section;
 use crate::config::contract_section;
 use crate::config::guard_key;
@@ -49,6 +50,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
     let (admin_listen, admin_names) = admin_section::read(&mut book.section("admin"));
     let log = log(&mut book.section("log"));
     let tracing = tracing_section::read(&mut book.section("tracing"));
+    let audit = audit_section::read(&mut book.section("audit"));
     let keystone = keystone_section::read(&mut book.section("keystone_authtoken"));
     let ownership = ownership(&mut book.section("ownership"));
     let (mut upstream, telling) = upstream(&mut book.section("upstream"), &server);
@@ -99,6 +101,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
         shadow_diff,
         recording,
         contract,
+        audit,
         settings: Settings::default(),
     }
 }

@@ -102,8 +102,12 @@ mod tests {
     use crate::config::load::parse;
 
     /// Every key that holds a secret. A key that sounds like one and is not here fails the test below.
-    const SECRET_KEYS: [(&str, &str); 2] =
-        [("keystone_authtoken", "password"), ("keystone_authtoken", "application_credential_secret")];
+    const SECRET_KEYS: [(&str, &str); 4] = [
+        ("keystone_authtoken", "password"),
+        ("keystone_authtoken", "application_credential_secret"),
+        ("audit", "http_token"),
+        ("audit", "amqp_password"),
+    ];
 
     fn variable(section: &str, key: &str) -> String {
         format!("GLANCE_GATE_{section}_{key}").to_uppercase()
@@ -114,9 +118,13 @@ mod tests {
         let planted = "planted-secret";
         let environment: Vec<(String, String)> =
             SECRET_KEYS.iter().map(|(section, key)| (variable(section, key), planted.to_owned())).collect();
-        let text = SECRET_KEYS
-            .iter()
-            .fold(String::from("[keystone_authtoken]\n"), |text, (_, key)| text + &format!("{key} = \"{planted}\"\n"));
+        let mut text = String::new();
+        for (number, (section, key)) in SECRET_KEYS.into_iter().enumerate() {
+            if number.checked_sub(1).is_none_or(|before| SECRET_KEYS[before].0 != section) {
+                text += &format!("[{section}]\n");
+            }
+            text += &format!("{key} = \"{planted}\"\n");
+        }
         for (text, environment, origin) in
             [("", environment.as_slice(), Origin::Environment), (text.as_str(), &[], Origin::File(2))]
         {
@@ -137,7 +145,8 @@ mod tests {
         let (config, known) =
             parse("gate.toml", "", &[(variable("keystone_authtoken", "password"), "x".into())]).expect("defaults");
         for (section, key) in known {
-            let sounds_secret = ["password", "secret", "credential_key"].iter().any(|word| key.contains(word));
+            let sounds_secret =
+                ["password", "secret", "credential_key", "http_token"].iter().any(|word| key.contains(word));
             if sounds_secret && !key.ends_with("_file") {
                 assert!(SECRET_KEYS.contains(&(section, key)), "is [{section}] {key} a secret?");
             }

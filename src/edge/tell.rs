@@ -16,6 +16,8 @@ use http_body::SizeHint;
 use tower::Layer;
 use tower::Service;
 
+use crate::audit::Audit;
+use crate::audit::told::Noted;
 use crate::body::Body;
 use crate::body::BodyError;
 use crate::body::pipe::Pipe;
@@ -56,6 +58,7 @@ pub struct Tell<S> {
 struct Books {
     metrics: Metrics,
     rules: Rules,
+    audit: Audit,
 }
 
 /// What is needed to tell of a request once its answer is known, or its client has gone.
@@ -66,6 +69,7 @@ pub struct Opened {
     method: Method,
     target: Option<PathAndQuery>,
     trace: Option<Trace>,
+    noted: Option<Box<Noted>>,
     started: Instant,
 }
 
@@ -80,6 +84,7 @@ pub struct Told {
 struct Ledger {
     books: Books,
     account: Box<Account>,
+    noted: Option<Box<Noted>>,
     started: Instant,
     status: http::StatusCode,
     bytes: u64,
@@ -87,9 +92,9 @@ struct Ledger {
 }
 
 impl TellLayer {
-    /// Counts in these metrics, and tells the rules how their verdicts ended.
-    pub fn new(metrics: Metrics, rules: Rules) -> Self {
-        Self { books: Books { metrics, rules } }
+    /// Counts in these metrics, tells the rules how their verdicts ended, and the audit what was done.
+    pub fn new(metrics: Metrics, rules: Rules, audit: Audit) -> Self {
+        Self { books: Books { metrics, rules, audit } }
     }
 }
 
@@ -121,6 +126,7 @@ where
             method: call.account.method.clone(),
             target: call.account.target.clone(),
             trace: call.account.trace.clone(),
+            noted: self.books.audit.note(&call),
             started: Instant::now(),
         };
         After::new(self.inner.call(call), opened)
@@ -134,8 +140,9 @@ impl Finish<Result<Answer, Infallible>> for Opened {
         let Ok(Answer { response, account }) = outcome;
         let (head, body) = response.into_parts();
         let (started, status, whole) = (self.started, head.status, body.is_end_stream());
+        let noted = self.noted.take();
         let ledger =
-            self.books.take().map(|books| Box::new(Ledger { books, account, started, status, bytes: 0, whole }));
+            self.books.take().map(|books| Box::new(Ledger { books, account, noted, started, status, bytes: 0, whole }));
         Ok(Response::from_parts(head, Told { body, ledger }))
     }
 }
@@ -218,7 +225,7 @@ impl Ledger {
     fn tell(self) {
         let took = self.started.elapsed();
         let account = &self.account;
-        let Books { metrics, rules } = &self.books;
+        let Books { metrics, rules, audit } = &self.books;
         metrics.request(
             &RequestLabels {
                 branch: account.branch.as_str(),
@@ -241,6 +248,9 @@ impl Ledger {
         }
         rules.judge(account, self.status, took);
         access_log::write(account, &outcome);
+        if let Some(noted) = self.noted {
+            audit.tell(noted, self.account, self.status, took);
+        }
         // last: whoever sees that nothing is under way sees all of it counted
         metrics.in_flight.dec();
     }
@@ -260,6 +270,9 @@ impl Drop for Opened {
                 duration_ms = millis::precise(self.started.elapsed()),
                 "client hung up before its answer"
             );
+            if let Some(noted) = self.noted.take() {
+                books.audit.tell_cut_off(noted, self.started.elapsed());
+            }
         }
     }
 }

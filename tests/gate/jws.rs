@@ -20,7 +20,7 @@ use crate::scene::OWNER;
 use crate::scene::Scene;
 
 /// Starts a gate with Keystone's keys in a directory; its scene's tokens are signed.
-async fn start(mode: JwsMode, adjust: impl FnOnce(&mut Config)) -> (Gate, Directory) {
+pub async fn start(mode: JwsMode, adjust: impl FnOnce(&mut Config)) -> (Gate, Directory) {
     let directory = Directory::new();
     let (keystone, glance) = neighbours().await;
     keystone.set_kind(Kind::Jws);

@@ -43,6 +43,7 @@
 //! | `shadow`, `shadow_credentials`, `shadow_faults`, `shadow_scene` | copies of the traffic for a staging: what it gets, what it never gets, and that nobody waits for it |
 //! | `rules` | what single rules are set to, what they earn, and the kill switch |
 //! | `page` | the operators' page: who gets it, what it tells, its live feed |
+//! | `audit`, `audit_sinks` | what auditors are told of calls, and how it gets to them |
 //! | `decisions`, `replay_command` | the decision log, and what another configuration would change of it |
 //! | `shadow_diff` | what staging answers otherwise: its lines, page, rules, and report |
 //! | `explain` | why a request was answered as it was |
@@ -68,6 +69,8 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test that can not go on fails")]
 
 mod access_tokens;
+mod audit;
+mod audit_sinks;
 mod authority;
 mod balance;
 mod between;
