@@ -82,8 +82,7 @@ impl App {
         let address = address_of(&listeners.main)?;
         let admin_address = address_of(&listeners.admin)?;
         let offer = listeners.offer(config)?;
-        let (rules, copies) = (built.rules.clone(), built.shadow.copies());
-        let (rules, audit) = (built.rules.clone(), built.audit.clone());
+        let (rules, audit, copies) = (built.rules.clone(), built.audit.clone(), built.shadow.copies());
         let current = Arc::new(Current::new(Generation::first(config.clone(), built)));
         let reloader = Reloader::new(current.clone(), source);
         let (stop, replaced) = (CancellationToken::new(), CancellationToken::new());
@@ -115,8 +114,19 @@ impl App {
             // it is gone already, or it goes on: then both serve, and nobody is lost
             tracing::warn!(%error, "the process before did not say that it stops");
         }
-        Ok(Self { address, admin_address, reloader, rules, replaced, stop, exports, workers: threads, control, shadow })
-        Ok(Self { address, admin_address, reloader, rules, audit, replaced, stop, exports, workers: threads, control })
+        Ok(Self {
+            address,
+            admin_address,
+            reloader,
+            rules,
+            audit,
+            replaced,
+            stop,
+            exports,
+            workers: threads,
+            control,
+            shadow,
+        })
     }
 
     /// Returns who replaces the configuration.

@@ -71,7 +71,7 @@ impl Audit {
     /// # Errors
     /// Fails if the map, a certificate or a name can not be used.
     pub fn new(config: &Config, mount: &str, metrics: &Metrics) -> io::Result<Self> {
-        Self::with(config, mount, metrics, Arc::new(Desk::new()))
+        Self::with(config, mount, metrics, Arc::default())
     }
 
     /// Prepares another configuration.

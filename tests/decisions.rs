@@ -88,14 +88,6 @@ fn outcome(
     asked: &str,
 ) -> Decision {
     let identity = identity(scope, role);
-    let identity = Identity {
-        user: UserId::new("user"),
-        scope,
-        roles: roles(role),
-        expires_at: SystemTime::UNIX_EPOCH,
-        access_rules: [].into(),
-        audit_ids: [].into(),
-    };
     let status = status(asked);
     if let Some(decision) = decide_by_identity(profile, &identity, &status) {
         return decision;

@@ -1,4 +1,4 @@
-//! OpenStack's message bus as a sink: notifications as oslo.messaging's `messagingv2` driver sends them over RabbitMQ.
+//! `OpenStack`'s message bus as a sink: what oslo.messaging's `messagingv2` driver would send over `RabbitMQ`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -86,7 +86,7 @@ pub struct Amqp {
 struct Open {
     channel: Channel,
     confirms: mpsc::UnboundedReceiver<Confirm>,
-    /// The number of the last message (RabbitMQ's publisher confirms count from one).
+    /// The number of the last message (`RabbitMQ`'s publisher confirms count from one).
     last: u64,
     /// Last, because the channel goes before it.
     _connection: Connection,

@@ -1,4 +1,4 @@
-//! What RabbitMQ says of messages that were published: confirmations, and those that no queue wanted.
+//! What `RabbitMQ` says of messages that were published: confirmations, and those that no queue wanted.
 
 use amqprs::Ack;
 use amqprs::BasicProperties;

@@ -46,14 +46,16 @@ const GATHER: Duration = Duration::from_millis(50);
 /// How long the end may take besides what sinks have.
 const GRACE: Duration = Duration::from_secs(1);
 
-impl Desk {
+impl Default for Desk {
     /// Opens it; nobody sits at it yet.
-    pub fn new() -> Self {
+    fn default() -> Self {
         // what is left at the end was counted when it was handed in, or comes after the last request
         let (inlet, outlet) = queue(Counter::default());
         Self { inlet, state: Mutex::new(State::Idle(outlet)) }
     }
+}
 
+impl Desk {
     /// Hands an event in, if no more than `bound` bytes wait then.
     pub fn put(&self, told: Told, bound: usize) -> Put {
         let weight = told.weight();

@@ -8,6 +8,7 @@ use aws_lc_rs::digest::SHA256;
 use bytes::Bytes;
 use http::HeaderValue;
 use http::StatusCode;
+use http::uri::PathAndQuery;
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Builder;
@@ -64,8 +65,10 @@ struct Event<'a> {
     #[serde(rename = "typeURI")]
     type_uri: &'static str,
     id: String,
-    event_type: &'static str,
-    event_time: String,
+    #[serde(rename = "eventType")]
+    kind: &'static str,
+    #[serde(rename = "eventTime")]
+    began: String,
     action: Cow<'a, str>,
     outcome: Outcome,
     initiator: Initiator<'a>,
@@ -135,8 +138,10 @@ struct Observer {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Reason {
-    reason_type: &'static str,
-    reason_code: String,
+    #[serde(rename = "reasonType")]
+    kind: &'static str,
+    #[serde(rename = "reasonCode")]
+    code: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,15 +176,15 @@ impl Words {
     /// Puts a request into words.
     pub fn find(&self, told: &Told) -> Entry {
         let account = &told.account;
-        let path = account.target.as_ref().map(|target| target.path());
+        let path = account.target.as_ref().map(PathAndQuery::path);
         let began = told.at.checked_sub(told.took).unwrap_or(told.at);
         let outcome = Outcome::of(told.ended);
         let request_id = account.request_id.to_string();
         let event = Event {
             type_uri: EVENT,
             id: Uuid::new_v4().to_string(),
-            event_type: "activity",
-            event_time: written(began),
+            kind: "activity",
+            began: written(began),
             action: path.map_or(UNKNOWN.into(), |path| self.map.action(&account.method, path)),
             outcome,
             initiator: initiator(told, &request_id),
@@ -197,7 +202,7 @@ impl Words {
     }
 
     fn target(&self, account: &Account) -> Target<'_> {
-        let path = account.target.as_ref().map(|target| target.path());
+        let path = account.target.as_ref().map(PathAndQuery::path);
         let image = path.and_then(image_of);
         Target {
             type_uri: path.map_or_else(|| UNKNOWN.to_owned(), |path| self.map.target_type(path)),
@@ -258,8 +263,8 @@ impl Reason {
         let Ended::Answered(status) = told.ended else { return None };
         let refusal = told.account.refusal.filter(|_| told.account.verdict == Verdict::Refused);
         Some(Self {
-            reason_type: "HTTP",
-            reason_code: status.as_str().to_owned(),
+            kind: "HTTP",
+            code: status.as_str().to_owned(),
             policy_type: refusal.map(|_| POLICY),
             policy_id: refusal.map(Refusal::reason),
         })

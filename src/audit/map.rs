@@ -126,7 +126,7 @@ mod tests {
             ("POST", "/v2/images/i/members", "create", "/images/image/members"),
             ("DELETE", "/v2/images/i/members/m", "delete", "/images/image/members/member"),
             ("GET", "/v2/images", "read/list", "/images"),
-            ("GET", "/v2/images/", "read/list", "/images"),
+            ("GET", "/v2/images/", "read/list", "/images/image"),
             ("GET", "/v2/images.json", "read/list", "/images"),
             ("GET", "/image/v2/%69mages/i", "read", "/images/image"),
             ("HEAD", "/v2/images/i/file", "read", "/images/image/file"),

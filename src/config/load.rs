@@ -37,15 +37,13 @@ pub fn load(path: &Path, environment: &[(String, String)]) -> Result<Config, Vec
 /// As [`load`], but for what is wrong with the gate's own credentials and those for its audit sinks.
 pub fn load_without_secrets(path: &Path, environment: &[(String, String)]) -> Result<Config, Vec<Mistake>> {
     let is_secret = |mistake: &Mistake| {
-        let key = mistake.key.strip_prefix("[keystone_authtoken] ");
-        key.is_some_and(|key| key.starts_with("password") || key.starts_with("application_credential_secret"))
-            || mistake.key == "[shadow] exchange_file"
         let is_of = |section: &str, keys: [&str; 2]| {
             let key = mistake.key.strip_prefix(section);
             key.is_some_and(|key| keys.iter().any(|secret| key.starts_with(secret)))
         };
         is_of("[keystone_authtoken] ", ["password", "application_credential_secret"])
             || is_of("[audit] ", ["http_token", "amqp_password"])
+            || mistake.key == "[shadow] exchange_file"
     };
     match load(path, environment) {
         Err(mistakes) if !mistakes.is_empty() && mistakes.iter().all(is_secret) => {

@@ -97,6 +97,8 @@ fn masked(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use super::Origin;
     use super::quoted;
     use crate::config::load::parse;
@@ -121,9 +123,9 @@ mod tests {
         let mut text = String::new();
         for (number, (section, key)) in SECRET_KEYS.into_iter().enumerate() {
             if number.checked_sub(1).is_none_or(|before| SECRET_KEYS[before].0 != section) {
-                text += &format!("[{section}]\n");
+                writeln!(text, "[{section}]").expect("a string takes all");
             }
-            text += &format!("{key} = \"{planted}\"\n");
+            writeln!(text, "{key} = \"{planted}\"").expect("a string takes all");
         }
         for (text, environment, origin) in
             [("", environment.as_slice(), Origin::Environment), (text.as_str(), &[], Origin::File(2))]

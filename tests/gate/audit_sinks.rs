@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use glance_gate::audit::amqp;
 use glance_gate::audit::config::Events;
 use glance_gate::audit::post;
 use glance_gate::audit::syslog;
@@ -183,6 +184,43 @@ fn tls_is_spoken_to_a_server_that_can_be_trusted() {
         let mut stream = acceptor.accept(stream).await.expect("a handshake");
         assert_eq!(message(&frame(&mut stream).await).1["outcome"], "success");
         wait_for(&gate, "syslog", "written", 1).await;
+    });
+}
+
+#[test]
+fn the_message_bus_is_spoken_to_through_tls_and_events_wait_until_it_answers() {
+    run(async {
+        let authority = Authority::new();
+        let acceptor = authority.server("localhost", &[], Clients::Anybody);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let gate = Gate::start(|config| {
+            config.audit.events = Events::Guarded;
+            config.audit.cafile = Some(authority.cafile());
+            config.audit.drain_timeout = Duration::from_millis(100);
+            config.audit.amqp = Some(amqp::Config {
+                server: amqp::Server::parse(&format!("amqps://localhost:{port}")).expect("a server"),
+                username: "guest".into(),
+                password: Secret::new("planted-password".into()),
+                exchange: "glance".into(),
+                topic: "notifications".into(),
+                durable: false,
+            });
+        })
+        .await;
+        let scene = Scene::new(&gate);
+        scene.accept(&gate).token(&scene.member).send().await;
+        // who hangs up in the middle of the handshake is asked again
+        for _ in 0..2 {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            let mut stream = acceptor.accept(stream).await.expect("a handshake");
+            let mut header = [0; 8];
+            stream.read_exact(&mut header).await.expect("a protocol header");
+            assert_eq!(&header, b"AMQP\0\0\x09\x01");
+        }
+        for outcome in ["written", "lost", "failed"] {
+            assert_eq!(count(&gate, "amqp", outcome).await, 0, "{outcome}");
+        }
     });
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use glance_gate::audit::config::Events;
 use glance_gate::config::Config;
 use glance_gate::demo::fault::Fault;
 use glance_gate::refusal::Refusal;
@@ -17,6 +18,7 @@ use glance_gate::server::proxy_protocol::Mode;
 use glance_gate::server::tls;
 use serde_json::Value;
 
+use crate::audit;
 use crate::certificates::Authority;
 use crate::client::Connection;
 use crate::collector::Collector;
@@ -141,7 +143,11 @@ async fn exported() -> Exported {
     exported.add(&gate.metrics().await);
     exported.add(&behind_tls().await);
 
-    let strict = Gate::start(|config| config.server.wire.proxy_protocol = Mode::On).await;
+    let strict = Gate::start(|config| {
+        config.server.wire.proxy_protocol = Mode::On;
+        audit::to_file(config, Events::Guarded, Path::new("/nowhere/at/all"));
+    })
+    .await;
     drop(Connection::open(strict.address).await);
     strict.wait_for_metric("glance_gate_proxy_headers_total{outcome=\"untrusted\"}", 1).await;
     let trusting = Gate::start(|config| {

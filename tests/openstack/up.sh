@@ -10,6 +10,7 @@ cd "$HERE"
 # 1. what the machine must have ---------------------------------------------
 packages=()
 command -v memcached >/dev/null || packages+=(memcached)
+command -v rabbitmq-server >/dev/null || packages+=(rabbitmq-server)    # test_audit.py starts one of its own
 command -v setsid >/dev/null || packages+=(util-linux)
 if [ ! -x "$VENV/bin/uwsgi" ]; then    # needed to build the environment only
   command -v cc >/dev/null || packages+=(gcc libc6-dev)
