@@ -6,6 +6,7 @@ pub mod contract_check;
 pub mod control;
 pub mod explain;
 pub mod exports;
+pub mod fleet;
 pub mod generation;
 pub mod listeners;
 pub mod operators;

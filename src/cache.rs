@@ -1,5 +1,6 @@
 //! What neighbours said, remembered for a bounded time: good and bad answers apart, misses coalesced.
 
+pub mod forgotten;
 pub mod vouched;
 
 use std::fmt;
@@ -113,6 +114,11 @@ where
         }
         // on the heap, or every request would carry the room that asking a neighbour needs
         Box::pin(self.load_anew(key, holds, load)).await
+    }
+
+    /// Drops the good answer, if there is one.
+    pub async fn drop_good(&self, key: &K) {
+        self.good.invalidate(key).await;
     }
 
     /// Returns about how many good answers are kept; what has ended is dropped first.

@@ -6,6 +6,7 @@ pub mod balance_section;
 pub mod contract_section;
 pub mod decisions_section;
 pub mod guard_key;
+pub mod fleet_section;
 pub mod keystone_section;
 pub mod load;
 pub mod mistake;
@@ -39,6 +40,7 @@ use crate::contract;
 use crate::contract::Answers;
 use crate::diff;
 use crate::edge::overload;
+use crate::fleet;
 use crate::glance;
 use crate::keystone;
 use crate::member_update::decide::PolicyDefaults;
@@ -109,6 +111,10 @@ pub struct Config {
     pub contract: contract::Config,
     /// `[audit]`.
     pub audit: audit::config::Config,
+    /// `[redis]`.
+    pub redis: fleet::redis::config::Config,
+    /// `[notifications]`.
+    pub notifications: fleet::notifications::config::Config,
     /// What each key was set to, to be told; empty if it was not read from text.
     pub settings: Settings,
 }
@@ -207,6 +213,8 @@ impl Default for Config {
             recording: line_log::Config::default(),
             contract: contract::Config::default(),
             audit: audit::config::Config::default(),
+            redis: fleet::redis::config::Config::default(),
+            notifications: fleet::notifications::config::Config::default(),
             settings: Settings::default(),
         }
     }

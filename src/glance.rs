@@ -7,8 +7,6 @@ pub mod watch;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -21,10 +19,13 @@ use crate::cache::Answer as CacheAnswer;
 use crate::cache::Bounds;
 use crate::cache::Failure;
 use crate::cache::Remembered;
+use crate::cache::forgotten::Forgotten;
 use crate::call::Account;
 use crate::call::Answer;
 use crate::call::Call;
 use crate::call::Refused;
+use crate::fleet::news::News;
+use crate::fleet::outbox::Outbox;
 use crate::glance::asked::Asked;
 use crate::openstack::identity::ProjectId;
 use crate::openstack::image::ImageOwnership;
@@ -111,12 +112,7 @@ pub enum LookupError {
 pub struct Ownerships {
     cache: Remembered<(Uuid, Viewer), Known, LookupError>,
     forgotten: Arc<Forgotten>,
-}
-
-/// When an image was last changed, by a hash of its id: what was asked earlier no longer holds.
-struct Forgotten {
-    epoch: Instant,
-    at: Box<[AtomicU64]>,
+    outbox: Outbox,
 }
 
 /// Looks owners up through a service that reaches Glance.
@@ -126,9 +122,6 @@ pub struct OwnershipLookup<S> {
     config: Arc<Config>,
     glance: S,
 }
-
-/// How many hashes images are told apart by; two images that share one are looked up more often than needed.
-const FORGOTTEN_SLOTS: usize = 16_384;
 
 impl Default for Config {
     fn default() -> Self {
@@ -144,10 +137,9 @@ impl Default for Config {
 }
 
 impl Ownerships {
-    /// Makes an empty memory.
-    pub fn new(config: &Config, metrics: &Metrics) -> Self {
-        let at = (0..FORGOTTEN_SLOTS).map(|_| AtomicU64::new(0)).collect();
-        Self { cache: empty(config, metrics), forgotten: Arc::new(Forgotten { epoch: Instant::now(), at }) }
+    /// Makes an empty memory; other gates are told of changes that pass by.
+    pub fn new(config: &Config, outbox: Outbox, metrics: &Metrics) -> Self {
+        Self { cache: empty(config, metrics), forgotten: Arc::default(), outbox }
     }
 
     /// Makes an empty memory in the place of this one.
@@ -156,7 +148,7 @@ impl Ownerships {
     /// believe either.
     #[must_use]
     pub fn emptied(&self, config: &Config, metrics: &Metrics) -> Self {
-        Self { cache: empty(config, metrics), forgotten: self.forgotten.clone() }
+        Self { cache: empty(config, metrics), forgotten: self.forgotten.clone(), outbox: self.outbox.clone() }
     }
 
     /// Returns about how many owners are remembered.
@@ -164,35 +156,30 @@ impl Ownerships {
         self.cache.entries().await
     }
 
-    /// Forgets what is known of the image, and what is being asked right now.
+    /// Forgets what is known of the image, and what is being asked right now; other gates are told.
     pub fn forget(&self, image: Uuid) {
-        let now = self.forgotten.stamp(Instant::now());
-        if let Some(slot) = self.forgotten.slot(image) {
-            slot.fetch_max(now, Ordering::AcqRel);
-        }
+        self.heard_of(image);
+        self.outbox.tell(News::Image(image));
+    }
+
+    /// Forgets what is known of the image because another told so.
+    pub fn heard_of(&self, image: Uuid) {
+        self.forgotten.forget(&image);
+    }
+
+    /// Forgets what is known of any image, because changes may have been missed.
+    pub fn forget_all(&self) {
+        self.forgotten.forget_all();
     }
 
     fn holds(&self, image: Uuid, since: Instant) -> bool {
-        self.forgotten.slot(image).is_none_or(|slot| slot.load(Ordering::Acquire) < self.forgotten.stamp(since))
+        self.forgotten.holds(&image, since)
     }
 }
 
 fn empty(config: &Config, metrics: &Metrics) -> Remembered<(Uuid, Viewer), Known, LookupError> {
     let bounds = Bounds { entries: config.cache_entries, negative: config.negative_cache_time };
     Remembered::new("ownership", &bounds, metrics)
-}
-
-impl Forgotten {
-    /// Nanoseconds since the gate started, never zero.
-    fn stamp(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX).saturating_add(1)
-    }
-
-    fn slot(&self, image: Uuid) -> Option<&AtomicU64> {
-        let (high, low) = image.as_u64_pair();
-        let hash = (high ^ low.rotate_left(17)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.at.get(usize::try_from(hash >> 32).unwrap_or_default() % FORGOTTEN_SLOTS)
-    }
 }
 
 impl<S> OwnershipLookup<S>

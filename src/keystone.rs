@@ -5,6 +5,7 @@ pub mod config;
 pub mod jws;
 pub mod keys;
 pub mod online;
+pub mod revoked;
 pub mod service_token;
 
 use std::fmt;
@@ -19,12 +20,15 @@ use crate::cache::Bounds;
 use crate::cache::Failure;
 use crate::cache::Remembered;
 use crate::cache::vouched::Vouched;
+use crate::fleet::news::News;
+use crate::fleet::outbox::Outbox;
 use crate::keystone::config::Config;
 use crate::keystone::config::JwsMode;
 use crate::keystone::jws::Claims;
 use crate::keystone::keys::KeyRing;
 use crate::keystone::online::Ended;
 use crate::keystone::online::Keystone;
+use crate::keystone::revoked::Revoked;
 use crate::openstack::request_id::RequestId;
 use crate::openstack::token::TokenDigest;
 use crate::openstack::token::UnverifiedToken;
@@ -42,6 +46,8 @@ struct Shared {
     cache: Remembered<TokenDigest, Vouched, VerifyError>,
     ended: Remembered<TokenDigest, Vouched, VerifyError>,
     cache_time: Duration,
+    revoked: Arc<Revoked>,
+    outbox: Outbox,
     keystone: Keystone,
     signed: SignedTokens,
 }
@@ -76,27 +82,42 @@ pub enum VerifyError {
 const ENDED_CACHE_TIME: Duration = Duration::from_mins(1);
 
 impl TokenVerifier {
-    /// Puts the verifier together.
-    pub fn new(config: &Config, keystone: Keystone, signed: SignedTokens, metrics: &Metrics) -> Self {
+    /// Puts the verifier together; other gates are told of tokens that Keystone does not know any more.
+    pub fn new(config: &Config, keystone: Keystone, signed: SignedTokens, outbox: Outbox, metrics: &Metrics) -> Self {
         let bounds = Bounds { entries: config.token_cache_entries, negative: config.negative_cache_time };
         let cache = Remembered::new("token", &bounds, metrics);
         let few = Bounds { entries: config.token_cache_entries / 16 + 1, ..bounds };
         let ended = Remembered::new("ended_token", &few, metrics);
-        Self { shared: Arc::new(Shared { cache, ended, cache_time: config.token_cache_time, keystone, signed }) }
+        let (revoked, cache_time) = (Arc::default(), config.token_cache_time);
+        Self { shared: Arc::new(Shared { cache, ended, cache_time, revoked, outbox, keystone, signed }) }
     }
 
     /// Puts a verifier together that remembers what this one does: for another way to the same Keystone.
     #[must_use]
     pub fn renewed(&self, keystone: Keystone, signed: SignedTokens) -> Self {
-        let Shared { cache, ended, cache_time, .. } = &*self.shared;
-        let (cache, ended) = (cache.clone(), ended.clone());
-        Self { shared: Arc::new(Shared { cache, ended, cache_time: *cache_time, keystone, signed }) }
+        let Shared { cache, ended, cache_time, revoked, outbox, .. } = &*self.shared;
+        let (cache, ended, cache_time) = (cache.clone(), ended.clone(), *cache_time);
+        let (revoked, outbox) = (revoked.clone(), outbox.clone());
+        Self { shared: Arc::new(Shared { cache, ended, cache_time, revoked, outbox, keystone, signed }) }
+    }
+
+    /// Forgets what others have told of: also what is being asked right now.
+    pub async fn heard_of(&self, news: &News) {
+        self.shared.revoked.note(news);
+        if let News::Token(digest) = news {
+            self.shared.cache.drop_good(digest).await;
+            self.shared.ended.drop_good(digest).await;
+        }
     }
 
     /// Returns what the token proves, if that is remembered.
     pub fn at_hand(&self, token: &UnverifiedToken) -> Option<Vouched> {
         let now = SystemTime::now();
-        let holds = |vouched: &Vouched| self.holds(token, vouched.since) && !vouched.identity.is_expired_at(now);
+        let holds = |vouched: &Vouched| {
+            self.holds(token, vouched.since)
+                && !vouched.identity.is_expired_at(now)
+                && self.shared.revoked.spares_holder(vouched)
+        };
         self.shared.cache.at_hand(&token.digest(), holds)
     }
 
@@ -124,8 +145,8 @@ impl TokenVerifier {
         may_ask: impl Fn() -> bool,
     ) -> Result<Vouched, VerifyError> {
         let holds = |since| self.holds(token, since);
-        let vouched =
-            self.shared.cache.get_or_load(token.digest(), holds, || self.shared.load(token, asker, &may_ask)).await?;
+        let load = || self.shared.load(token, asker, &may_ask);
+        let vouched = self.shared.revoked.ask_anew(&self.shared.cache, token.digest(), holds, load).await?;
         if vouched.identity.is_expired_at(SystemTime::now()) {
             return Err(VerifyError::Expired);
         }
@@ -149,7 +170,7 @@ impl TokenVerifier {
             let identity = self.shared.keystone.validate(token, asker, Ended::Allowed).await?;
             Ok(Vouched::although_ended(identity, self.shared.cache_time.min(ENDED_CACHE_TIME)))
         };
-        self.shared.ended.get_or_load(token.digest(), |_| true, load).await
+        self.shared.revoked.ask_anew(&self.shared.ended, token.digest(), |_| true, load).await
     }
 
     /// Returns about how many good verdicts are remembered.
@@ -219,8 +240,12 @@ impl Shared {
         if !may_ask() {
             return Err(VerifyError::TooManyQuestions);
         }
-        let identity = self.keystone.validate(token, asker, Ended::Refused).await?;
-        Ok(Vouched::now(identity, self.cache_time).asked(since))
+        let verdict = self.keystone.validate(token, asker, Ended::Refused).await;
+        if matches!(verdict, Err(VerifyError::Unknown)) {
+            // another gate may remember that it was good
+            self.outbox.tell(News::Token(token.digest()));
+        }
+        Ok(Vouched::now(verdict?, self.cache_time).asked(since))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod contract_answers;
 pub mod differences;
+pub mod fleet;
 pub mod json;
 pub mod judgement;
 pub mod known;

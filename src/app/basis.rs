@@ -171,6 +171,13 @@ pub fn shadow_trust(config: &Config) -> io::Result<Option<Trust>> {
     let servers = shadow.cafile.is_none() && [&shadow.target, &shadow.control].into_iter().any(|url| is_secured(url));
     let keystone = exchange.is_some_and(|file| file.cafile.is_none() && is_secured(&file.auth_url));
     digest_of(&files, servers || keystone)
+/// Returns a digest of the certificates that one server is trusted by, if it is secured.
+///
+/// # Errors
+/// Fails if the file can not be read.
+pub fn trust_of(cafile: Option<&Path>, is_secured: bool) -> io::Result<Option<Trust>> {
+    let files: Vec<&Path> = cafile.into_iter().collect();
+    digest_of(&files, cafile.is_none() && is_secured)
 }
 
 fn is_secured(url: &str) -> bool {

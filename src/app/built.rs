@@ -12,6 +12,7 @@ use crate::app::basis::Keep;
 use crate::app::basis::Trust;
 use crate::app::exports::Tracing;
 use crate::app::per_worker;
+use crate::app::fleet::Fleet;
 use crate::app::per_worker::PerWorker;
 use crate::app::shadowing::Shadowing;
 use crate::audit::Audit;
@@ -55,7 +56,6 @@ pub struct Built {
     upstream_trust: Option<Trust>,
     pools: PerWorker<Pool>,
     member_limit: LimitLayer,
-    ownerships: Ownerships,
     rates: Rates,
     overload: OverloadLayer,
     /// What refusals lead to; what was learned goes on through all configurations.
@@ -70,6 +70,8 @@ pub struct Built {
     pub verifier: TokenVerifier,
     /// Whether the gate ever got a token of its own from that Keystone.
     pub has_own_token: Arc<AtomicBool>,
+    /// Who owns the images, as far as it is remembered.
+    pub ownerships: Ownerships,
     /// Who vouches for access tokens.
     pub issuers: Option<AccessTokens>,
     /// How clients speak to the gate.
@@ -80,6 +82,8 @@ pub struct Built {
     pub shadow: Shadowing,
     /// Where audit events go.
     pub audit: Audit,
+    /// What is shared with other gates, and heard of `OpenStack`.
+    pub fleet: Fleet,
 }
 
 impl Built {
@@ -92,11 +96,15 @@ impl Built {
         let verifier = verifier(config, &metrics, key_ring(config)?)?;
         let built = Self {
             basis: Basis::of(config)?,
+        let fleet = Fleet::new(config)?;
+        Ok(Self {
+            basis: Basis::of(config)?,
+            verifier: verifier(config, &metrics, key_ring(config)?, &fleet)?,
             has_own_token: Arc::default(),
             issuers: issuers(config, &metrics)?,
-            ownerships: Ownerships::new(&config.ownership, &metrics),
+            ownerships: Ownerships::new(&config.ownership, fleet.outbox.clone(), &metrics),
             member_limit: LimitLayer::new(config.member_limit.clone()),
-            rates: Rates::new(config.rates.clone()),
+            rates: Rates::new(config.rates.clone(), fleet.tally.clone()),
             rules: Rules::new(config.rules(), config.decided_by(), &metrics),
             overload: OverloadLayer::new(config.overload.clone()),
             clients: Arc::new(Inflight::new()),
@@ -109,6 +117,7 @@ impl Built {
             shadow: Shadowing::new(config, &verifier, &metrics)?,
             verifier,
             audit: Audit::new(&config.audit, &config.server.mount, &metrics)?,
+            fleet,
             metrics,
         };
         Ok(built.shadowed(config))
@@ -134,7 +143,7 @@ impl Built {
                 let signed = SignedTokens::new(config.keystone.jws, keys);
                 (self.verifier.renewed(keystone, signed), Arc::default())
             }
-            Keep::Nothing => (verifier(config, metrics, keys)?, Arc::default()),
+            Keep::Nothing => (verifier(config, metrics, keys, &self.fleet)?, Arc::default()),
         };
         let keeps_issuers = self.basis.keeps_issuers(&basis);
         let issuers = if keeps_issuers { self.issuers.clone() } else { issuers(config, metrics)? };
@@ -147,6 +156,7 @@ impl Built {
         let tracing = self.tracing.succeed(config, metrics)?;
         let shadow = self.shadow.renewed(config, &verifier)?;
         let audit = self.audit.renewed(&config.audit, &config.server.mount, metrics)?;
+        let fleet = self.fleet.succeed(config)?;
         // what is known of the upstreams' health stays with them: a reload makes no dead one look alive
         let upstream_trust = basis::upstream_trust(config)?;
         let is_same = self.upstream == config.upstream
@@ -177,6 +187,7 @@ impl Built {
             tracing,
             shadow,
             audit,
+            fleet,
             metrics: self.metrics.clone(),
         };
         Ok(built.shadowed(config))
@@ -280,10 +291,10 @@ pub fn keystone_client(config: &Config) -> io::Result<JsonClient> {
     JsonClient::new(limits, settings.cafile.as_deref())
 }
 
-fn verifier(config: &Config, metrics: &Metrics, keys: Option<KeyRing>) -> io::Result<TokenVerifier> {
+fn verifier(config: &Config, metrics: &Metrics, keys: Option<KeyRing>, fleet: &Fleet) -> io::Result<TokenVerifier> {
     let settings = &config.keystone;
     let keystone = Keystone::new(settings, keystone_client(config)?, metrics.clone());
-    Ok(TokenVerifier::new(settings, keystone, SignedTokens::new(settings.jws, keys), metrics))
+    Ok(TokenVerifier::new(settings, keystone, SignedTokens::new(settings.jws, keys), fleet.outbox.clone(), metrics))
 }
 
 /// Builds the issuers, if there are any; their verdicts are remembered as long as Keystone's.

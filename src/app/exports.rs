@@ -75,6 +75,11 @@ impl Tracing {
 }
 
 impl Exports {
+    /// Runs a task that is waited for at the end, as those that send spans are.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
     /// Waits until all spans are sent.
     pub async fn end(&self) {
         self.tasks.close();

@@ -49,7 +49,8 @@ pub fn page(current: Arc<Current>, stop: CancellationToken) -> Page {
 
 /// Makes the conditions of readiness.
 pub fn probes(current: Arc<Current>, stop: CancellationToken) -> Vec<Probe> {
-    let (upstreams, all, tokens) = (current.clone(), current.clone(), current);
+    let (upstreams, all, tokens) = (current.clone(), current.clone(), current.clone());
+    let (gates, bus) = (current.clone(), current);
     vec![
         Probe {
             name: "upstream",
@@ -66,6 +67,16 @@ pub fn probes(current: Arc<Current>, stop: CancellationToken) -> Vec<Probe> {
             name: "own keystone token",
             is_required: false,
             look: Box::new(move || tokens.load().built.has_own_token.load(Ordering::Relaxed)),
+        },
+        Probe {
+            name: "other gates, if any",
+            is_required: false,
+            look: Box::new(move || gates.load().built.fleet.reaches_gates()),
+        },
+        Probe {
+            name: "notifications, if any",
+            is_required: false,
+            look: Box::new(move || bus.load().built.fleet.reaches_bus()),
         },
     ]
 }

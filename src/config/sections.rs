@@ -12,6 +12,7 @@ use crate::config::audit_section;
 use crate::config::balance_section;
 use crate::config::contract_section;
 use crate::config::guard_key;
+use crate::config::fleet_section;
 use crate::config::keystone_section;
 use crate::config::oidc_section;
 use crate::config::reader::Book;
@@ -102,6 +103,8 @@ pub fn read(book: &mut Book<'_>) -> Config {
         recording,
         contract,
         audit,
+        redis: fleet_section::redis(&mut book.section("redis")),
+        notifications: fleet_section::notifications(&mut book.section("notifications")),
         settings: Settings::default(),
     }
 }

@@ -1,13 +1,15 @@
-//! How often a client or a project may ask, counted by `pingora-limits` in windows of one second.
+//! How often a client or a project may ask, counted by `pingora-limits` in windows of one second; and, if several gates
+//! share their counts, by all of them together.
 
 use std::fmt;
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pingora_limits::rate::Rate;
 
+use crate::fleet::tally::Key;
+use crate::fleet::tally::Tally;
 use crate::openstack::identity::ProjectId;
 
 /// The rates of the section `[limits]`, a second; zero means no bound.
@@ -28,6 +30,7 @@ pub struct Config {
 pub struct Rates {
     config: Config,
     counts: Arc<Counts>,
+    tally: Tally,
 }
 
 struct Counts {
@@ -47,42 +50,59 @@ impl Default for Config {
 }
 
 impl Rates {
-    /// Counts from nothing.
-    pub fn new(config: Config) -> Self {
+    /// Counts from nothing; what other gates have admitted stands in the tally.
+    pub fn new(config: Config, tally: Tally) -> Self {
         let rate = || Rate::new(WINDOW);
         let counts = Counts { clients: rate(), projects: rate(), keystone: rate(), ownership: rate() };
-        Self { config, counts: Arc::new(counts) }
+        Self { config, counts: Arc::new(counts), tally }
     }
 
     /// Goes on counting with other bounds.
     #[must_use]
     pub fn renewed(&self, config: Config) -> Self {
-        Self { config, counts: self.counts.clone() }
+        Self { config, counts: self.counts.clone(), tally: self.tally.clone() }
     }
 
     /// Counts a member update of the client; tells whether it is within its rate.
     pub fn admits_client(&self, client: IpAddr) -> bool {
-        admits(&self.counts.clients, self.config.per_client, &client)
+        self.admits_address(&self.counts.clients, self.config.per_client, "client", client)
     }
 
     /// Counts a member update of the project; tells whether it is within its rate.
     pub fn admits_project(&self, project: &ProjectId) -> bool {
-        admits(&self.counts.projects, self.config.per_project, project)
+        let bound = self.config.per_project;
+        bound == 0
+            || self.admits(bound, self.counts.projects.observe(project, 1), || Key::new("project", project.as_str()))
     }
 
     /// Counts a question to Keystone for the client's sake; tells whether it may be asked.
     pub fn admits_keystone_question(&self, client: IpAddr) -> bool {
-        admits(&self.counts.keystone, self.config.keystone_questions, &client)
+        self.admits_address(&self.counts.keystone, self.config.keystone_questions, "keystone", client)
     }
 
     /// Counts a question about an image for the client's sake; tells whether it may be asked.
     pub fn admits_ownership_question(&self, client: IpAddr) -> bool {
-        admits(&self.counts.ownership, self.config.ownership_questions, &client)
+        self.admits_address(&self.counts.ownership, self.config.ownership_questions, "ownership", client)
     }
-}
 
-fn admits<K: Hash>(rate: &Rate, bound: usize, key: &K) -> bool {
-    bound == 0 || usize::try_from(rate.observe(key, 1)).is_ok_and(|count| count <= bound)
+    fn admits_address(&self, rate: &Rate, bound: usize, kind: &str, client: IpAddr) -> bool {
+        bound == 0 || self.admits(bound, rate.observe(&client, 1), || Key::new(kind, &client.to_string()))
+    }
+
+    /// Tells whether one more is within the bound, after so many here; other gates are told if it is.
+    fn admits(&self, bound: usize, count: isize, key: impl FnOnce() -> Key) -> bool {
+        let Ok(count) = u64::try_from(count) else { return false };
+        let bound = u64::try_from(bound).unwrap_or(u64::MAX);
+        if !self.tally.is_open() {
+            return count <= bound;
+        }
+        let key = key();
+        let is_admitted = count.saturating_add(self.tally.others(key)) <= bound;
+        if is_admitted {
+            self.tally.note(key);
+        }
+        is_admitted
+    }
 }
 
 impl fmt::Debug for Rates {

@@ -1,6 +1,7 @@
 //! The token a client sends: unverified, and never printed.
 
 use std::fmt;
+use std::fmt::Write;
 use std::sync::OnceLock;
 
 use aws_lc_rs::digest;
@@ -184,6 +185,28 @@ impl UnverifiedToken {
             key.copy_from_slice(digest::digest(&digest::SHA256, self.value.expose().as_bytes()).as_ref());
             TokenDigest(key)
         })
+    }
+}
+
+impl TokenDigest {
+    /// Returns the digest as lower-case hexadecimal digits.
+    pub fn to_hex(self) -> String {
+        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
+            // writing to a string can not fail
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
+    /// Reads what [`TokenDigest::to_hex`] wrote.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        let is_hex = digits.len() == 64 && digits.iter().all(u8::is_ascii_hexdigit);
+        let mut digest = [0; 32];
+        for (byte, pair) in digest.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok())?;
+        }
+        is_hex.then_some(Self(digest))
     }
 }
 

@@ -16,6 +16,7 @@ use prometheus_client::registry::Unit;
 
 use crate::telemetry::contract_answers::ContractAnswers;
 use crate::telemetry::differences::Differences;
+use crate::telemetry::fleet::Fleet;
 use crate::telemetry::judgement::Judgement;
 use crate::telemetry::known::Counts;
 use crate::telemetry::known::Known;
@@ -168,6 +169,8 @@ pub struct Families {
     pub shadows: Shadows,
     /// What staging answers otherwise.
     pub differences: Differences,
+    /// What other gates and `OpenStack`'s bus tell.
+    pub fleet: Fleet,
 }
 
 impl Default for Families {
@@ -199,6 +202,7 @@ impl Default for Families {
             outlets: Outlets::default(),
             shadows: Shadows::default(),
             differences: Differences::default(),
+            fleet: Fleet::default(),
         }
     }
 }
@@ -242,6 +246,7 @@ impl Metrics {
         self.outlets.register(&mut registry);
         self.shadows.register(&mut registry);
         self.differences.register(&mut registry);
+        self.fleet.register(&mut registry);
         let mut out = String::new();
         // writing to a string fails only if a metric's own Display does, and none here can
         let _ = text::encode(&mut out, &registry);

@@ -1,0 +1,245 @@
+//! What other gates have admitted in this second, for limits that hold over all of them.
+//!
+//! A request looks at a table and leaves a note; it never waits. A task sends the notes on and fetches the table anew, a
+//! few times a second. So a limit may be overshot by what the gates admit between two exchanges. What the others
+//! admitted in the second before fades out over this one, and so a flood that lasts is held to the limit from its
+//! second second on.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
+use aws_lc_rs::digest;
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::mpsc;
+
+/// The counts of all gates; off, and free, until somebody opens it. Cloning shares it.
+#[derive(Clone, Default)]
+pub struct Tally {
+    notes: Arc<ArcSwapOption<Notes>>,
+    table: Arc<ArcSwap<Table>>,
+}
+
+/// What is counted: the hash of what kind of thing it is, and which one. No address and no project leaves the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key([u8; 16]);
+
+struct Notes {
+    keys: mpsc::Sender<Key>,
+    dropped: Counter,
+}
+
+/// The other end of a [`Tally`], which counts on alone when this is dropped.
+pub struct Noted {
+    /// What was admitted here.
+    pub keys: mpsc::Receiver<Key>,
+    notes: Arc<Notes>,
+    tally: Tally,
+}
+
+/// What the others have admitted.
+#[derive(Debug, Default)]
+pub struct Table {
+    clock: Option<Clock>,
+    second: u64,
+    others: HashMap<Key, Others>,
+}
+
+/// What the others have admitted of one key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Others {
+    /// In the second of the table.
+    pub now: u64,
+    /// In the second before it.
+    pub before: u64,
+}
+
+/// The one clock that all gates count by: the server's.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    read: Instant,
+    since_epoch: Duration,
+}
+
+impl Key {
+    /// Hashes a key of this kind.
+    pub fn new(kind: &str, key: &str) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(kind.as_bytes());
+        context.update(b"\0");
+        context.update(key.as_bytes());
+        let mut short = [0; 16];
+        for (to, from) in short.iter_mut().zip(context.finish().as_ref()) {
+            *to = *from;
+        }
+        Self(short)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+    }
+}
+
+impl Clock {
+    /// Notes what the server's clock shows now.
+    pub fn read(since_epoch: Duration) -> Self {
+        Self { read: Instant::now(), since_epoch }
+    }
+
+    /// Returns what it shows at that time: a whole second, and the part of it that has gone by, from 0 to 1.
+    pub fn at(&self, now: Instant) -> (u64, f64) {
+        let shows = self.since_epoch + now.saturating_duration_since(self.read);
+        (shows.as_secs(), f64::from(shows.subsec_millis()) / 1000.0)
+    }
+}
+
+impl Tally {
+    /// Tells whether counts are shared.
+    pub fn is_open(&self) -> bool {
+        self.notes.load().is_some()
+    }
+
+    /// Returns how much of a limit others have used up.
+    pub fn others(&self, key: Key) -> u64 {
+        self.table.load().used(key, Instant::now())
+    }
+
+    /// Notes that one was admitted here.
+    pub fn note(&self, key: Key) {
+        if let Some(notes) = &*self.notes.load()
+            && notes.keys.try_send(key).is_err()
+        {
+            notes.dropped.inc();
+        }
+    }
+
+    /// Shares counts from now on; so many notes may wait.
+    pub fn open(&self, max: usize, dropped: Counter) -> Noted {
+        let (keys, receiver) = mpsc::channel(max.max(1));
+        let notes = Arc::new(Notes { keys, dropped });
+        self.table.store(Arc::default());
+        self.notes.store(Some(notes.clone()));
+        Noted { keys: receiver, notes, tally: self.clone() }
+    }
+
+    /// Shows what the others have admitted.
+    pub fn show(&self, clock: Clock, second: u64, others: HashMap<Key, Others>) {
+        self.table.store(Arc::new(Table { clock: Some(clock), second, others }));
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        // unless another link has opened it since
+        if self.tally.notes.load().as_ref().is_some_and(|notes| Arc::ptr_eq(notes, &self.notes)) {
+            self.tally.notes.store(None);
+            self.tally.table.store(Arc::default());
+        }
+    }
+}
+
+impl Table {
+    fn used(&self, key: Key, now: Instant) -> u64 {
+        let (Some(clock), Some(others)) = (&self.clock, self.others.get(&key)) else { return 0 };
+        let (second, part) = clock.at(now);
+        others.used(second.saturating_sub(self.second), part)
+    }
+}
+
+impl Others {
+    /// Returns how much they have used up, so many seconds after the table's, when this part of the second has gone by.
+    fn used(self, seconds_later: u64, part: f64) -> u64 {
+        let (now, before) = match seconds_later {
+            0 => (self.now, self.before),
+            1 => (0, self.now),
+            // the table is too old to tell
+            _ => return 0,
+        };
+        // counts of one second: far from where a float loses a unit
+        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "small, and never negative")]
+        #[expect(clippy::cast_sign_loss, reason = "both factors are positive")]
+        let fading = (before as f64 * (1.0 - part)).ceil() as u64;
+        now.saturating_add(fading)
+    }
+}
+
+impl fmt::Debug for Noted {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Noted").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Tally {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Tally").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::time::Duration;
+
+    use prometheus_client::metrics::counter::Counter;
+
+    use super::Clock;
+    use super::Key;
+    use super::Others;
+    use super::Tally;
+
+    #[test]
+    fn what_was_admitted_before_fades_out_over_a_second() {
+        let others = Others { now: 3, before: 10 };
+        for (later, part, used) in
+            [(0, 0.0, 13), (0, 0.25, 11), (0, 0.5, 8), (0, 1.0, 3), (1, 0.0, 3), (1, 0.5, 2), (1, 1.0, 0), (2, 0.0, 0)]
+        {
+            assert_eq!(others.used(later, part), used, "{later} s and {part} later");
+        }
+    }
+
+    #[test]
+    fn a_clock_goes_on_from_what_the_server_showed() {
+        let clock = Clock::read(Duration::from_millis(12_900));
+        let (second, part) = clock.at(clock.read + Duration::from_millis(350));
+        assert_eq!(second, 13);
+        assert!((0.24..0.26).contains(&part));
+    }
+
+    #[test]
+    fn kinds_and_keys_are_told_apart_and_not_shown() {
+        let key = Key::new("client", "127.0.0.1");
+        assert_eq!(key, Key::new("client", "127.0.0.1"));
+        for other in
+            [Key::new("project", "127.0.0.1"), Key::new("client", "127.0.0.2"), Key::new("clien", "t127.0.0.1")]
+        {
+            assert_ne!(key, other);
+        }
+        let shown = key.to_string();
+        assert!(shown.len() == 32 && !shown.contains("127"));
+    }
+
+    #[test]
+    fn a_tally_that_is_closed_knows_and_notes_nothing() {
+        let (tally, dropped, key) = (Tally::default(), Counter::default(), Key::new("client", "a"));
+        tally.note(key);
+        let mut noted = tally.open(1, dropped.clone());
+        assert!(tally.is_open() && noted.keys.try_recv().is_err());
+        tally.note(key);
+        tally.note(key);
+        assert_eq!((noted.keys.try_recv().ok(), dropped.get()), (Some(key), 1));
+        let (clock, others) = (Clock::read(Duration::from_secs(5)), Others { now: 4, before: 0 });
+        tally.show(clock, 5, HashMap::from([(key, others)]));
+        assert_eq!((tally.others(key), tally.others(Key::new("client", "b"))), (4, 0));
+        let again = tally.open(1, dropped);
+        drop(noted);
+        assert!(tally.is_open(), "by another");
+        drop(again);
+        assert_eq!((tally.is_open(), tally.others(key)), (false, 0));
+    }
+}
