@@ -32,10 +32,6 @@
 //! | 4 | [`conform`]: judges an endpoint from outside; [`stack`]: **the request's way, read it first**; [`server`]: connections, knows nothing of `OpenStack`; [`review`]: decisions looked at again | `stack`: levels 0–3; `server`: level 0 without `openstack`; `review`: levels 0–3, nothing that a request goes through; `conform`: only `keystone`, `client` and level 0 |
 //! | 3 | [`edge`], [`route`], [`check`], [`member_update`], [`service_token`], [`identify`], [`vouch`]; [`shadow`]: copies for staging | levels 0–2 and each other; `route` and `member_update` never `upstream` |
 //! | 2 | [`keystone`]: who vouches; [`oidc`]: who else vouches; [`glance`]: who owns; [`upstream`]: the way to the image store; [`rules`]: which refusals are acted on; [`contract`]: whether answers keep their schema; [`audit`]: what auditors are told | levels 0–1, never each other |
-//! | 1 | [`refusal`], [`call`], [`cache`], [`client`], [`diff`] | level 0 and each other; `diff` only level 0 |
-//! | 4 | [`stack`]: **the request's way, read it first**; [`server`]: connections, knows nothing of `OpenStack`; [`review`]: decisions looked at again | `stack`: levels 0–3; `server`: level 0 without `openstack`; `review`: levels 0–3, nothing that a request goes through |
-//! | 3 | [`edge`], [`route`], [`check`], [`member_update`], [`service_token`], [`identify`], [`vouch`] | levels 0–2 and each other; `route` and `member_update` never `upstream` |
-//! | 2 | [`keystone`]: who vouches; [`oidc`]: who else vouches; [`glance`]: who owns; [`upstream`]: the way to the image store; [`rules`]: which refusals are acted on | levels 0–1, never each other |
 //! | 1 | [`refusal`], [`call`], [`cache`], [`client`], [`fleet`]: what several gates share, [`diff`] | level 0 and each other; `diff` only level 0 |
 //! | 0 | [`openstack`], [`framing`], [`body`], [`peer`], [`secret`], [`telemetry`] | level 0 |
 //!

@@ -93,13 +93,10 @@ impl Built {
     /// Fails if a key, a certificate or a name of the configuration can not be used.
     pub fn new(config: &Config) -> io::Result<Self> {
         let metrics = Metrics::default();
-        let verifier = verifier(config, &metrics, key_ring(config)?)?;
+        let fleet = Fleet::new(config)?;
+        let verifier = verifier(config, &metrics, key_ring(config)?, &fleet)?;
         let built = Self {
             basis: Basis::of(config)?,
-        let fleet = Fleet::new(config)?;
-        Ok(Self {
-            basis: Basis::of(config)?,
-            verifier: verifier(config, &metrics, key_ring(config)?, &fleet)?,
             has_own_token: Arc::default(),
             issuers: issuers(config, &metrics)?,
             ownerships: Ownerships::new(&config.ownership, fleet.outbox.clone(), &metrics),

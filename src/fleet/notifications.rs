@@ -53,8 +53,6 @@ pub enum Broken {
     Error(String),
 }
 
-/// How often it is asked whether the queue and the exchanges are still there.
-const CHECK: Duration = Duration::from_secs(2);
 /// How often what had to wait is forgotten.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
@@ -110,7 +108,7 @@ impl Link {
     async fn serve(&mut self, mut queue: Queue, stop: &CancellationToken) -> Broken {
         // what was sent before the queue was bound, or while nobody read it, may be lost
         self.hearing.hear(vec![News::AllImages, News::AllTokens]).await;
-        let mut checks = tokio::time::interval(CHECK);
+        let mut check = pin!(tokio::time::sleep(queue.check_in()));
         let mut late = tokio::time::interval(CATCH_UP);
         let mut breaks = pin!(queue.breaks());
         loop {
@@ -130,11 +128,14 @@ impl Link {
                     Err(broken) => return broken,
                 },
                 _ = late.tick() => self.hearing.catch_up().await,
-                _ = checks.tick() => match queue.check().await {
-                    Ok(0) => {}
-                    Ok(_) => self.hearing.hear(vec![News::AllImages, News::AllTokens]).await,
-                    Err(broken) => return broken,
-                },
+                () = &mut check => {
+                    match queue.check().await {
+                        Ok(0) => {}
+                        Ok(_) => self.hearing.hear(vec![News::AllImages, News::AllTokens]).await,
+                        Err(broken) => return broken,
+                    }
+                    check.set(tokio::time::sleep(queue.check_in()));
+                }
             }
         }
     }

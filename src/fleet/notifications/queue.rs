@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
+use std::time::Instant;
 
 use amqprs::FieldTable;
 use amqprs::FieldValue;
@@ -33,7 +34,9 @@ pub struct Queue {
     channel: Channel,
     deliveries: mpsc::UnboundedReceiver<ConsumerMessage>,
     arguments: QueueDeclareArguments,
-    unbound: BTreeSet<String>,
+    bound: BTreeSet<String>,
+    missing: BTreeSet<String>,
+    opened: Instant,
     routing_keys: Vec<String>,
     response_timeout: Duration,
 }
@@ -42,6 +45,14 @@ pub struct Queue {
 const PREFETCH: u16 = 64;
 /// How often both sides show that they are there, in seconds (AMQP 0-9-1 section 4.2.7).
 const HEARTBEAT_SECONDS: u16 = 10;
+/// How often it is asked whether the queue and its exchanges are still there.
+const CHECK: Duration = Duration::from_secs(2);
+/// How often missing exchanges are looked for in the time in which services come back.
+const CHECK_SOON: Duration = Duration::from_millis(400);
+/// How often they are looked for later.
+const CHECK_MISSING: Duration = Duration::from_secs(5);
+/// How long services may take to come back after the server has.
+const COMING_BACK: Duration = Duration::from_mins(1);
 /// The priorities whose notifications are read: Keystone and Glance send changes as `info`, failures as `error`.
 const PRIORITIES: [&str; 3] = ["info", "warn", "error"];
 
@@ -76,7 +87,9 @@ impl Queue {
             channel,
             deliveries,
             arguments,
-            unbound: config.exchanges.iter().cloned().collect(),
+            bound: BTreeSet::new(),
+            missing: config.exchanges.iter().cloned().collect(),
+            opened: Instant::now(),
             routing_keys: config.topics.iter().flat_map(keys).collect(),
             response_timeout: config.response_timeout,
         })
@@ -110,8 +123,18 @@ impl Queue {
         }
     }
 
-    /// Makes sure that the queue is there and the server answers, and binds it to exchanges that are there now; returns
-    /// to how many.
+    /// Returns how long to wait for the next [`Queue::check`]. Exchanges that are gone with a restart of the server come
+    /// back with the services, and then quickly; asking for those that never come is an error in the server's log.
+    pub fn check_in(&self) -> Duration {
+        match (self.missing.is_empty(), self.opened.elapsed() < COMING_BACK) {
+            (true, _) => CHECK,
+            (false, true) => CHECK_SOON,
+            (false, false) => CHECK_MISSING,
+        }
+    }
+
+    /// Makes sure that the server answers and that the queue and what it is bound to are there, and binds it to exchanges
+    /// that were not there before; returns to how many.
     ///
     /// # Errors
     /// Fails if the queue is gone, or the server.
@@ -119,22 +142,31 @@ impl Queue {
         let mut arguments = self.arguments.clone();
         let arguments = arguments.passive(true).finish();
         within(self.response_timeout, self.channel.queue_declare(arguments)).await??;
+        for exchange in &self.bound {
+            self.bind(exchange).await?;
+        }
         self.bind_missing().await
+    }
+
+    async fn bind(&self, exchange: &str) -> Result<(), Broken> {
+        for key in &self.routing_keys {
+            let bind = QueueBindArguments::new(&self.name, exchange, key);
+            within(self.response_timeout, self.channel.queue_bind(bind)).await??;
+        }
+        Ok(())
     }
 
     /// Binds the queue to the exchanges that were not there before; services make them when they first send something.
     async fn bind_missing(&mut self) -> Result<usize, Broken> {
         let mut bound = 0;
-        for exchange in self.unbound.clone() {
+        for exchange in self.missing.clone() {
             if !within(self.response_timeout, self.has_exchange(&exchange)).await?? {
                 continue;
             }
-            for key in &self.routing_keys {
-                let bind = QueueBindArguments::new(&self.name, &exchange, key);
-                within(self.response_timeout, self.channel.queue_bind(bind)).await??;
-            }
+            self.bind(&exchange).await?;
             tracing::info!(%exchange, queue = %self.name, "notifications are read");
-            self.unbound.remove(&exchange);
+            self.missing.remove(&exchange);
+            self.bound.insert(exchange);
             bound += 1;
         }
         Ok(bound)

@@ -1,0 +1,83 @@
+"""A limit holds over all gates together while they can count together, and over each alone while they can not."""
+import http.client
+import threading
+import time
+
+import standins
+from gates import redis_section, running, until
+
+#: Member updates of one client, a second.
+LIMIT = 20
+#: For how long both gates are flooded.
+SECONDS = 5
+
+
+class Flood(threading.Thread):
+    """Asks one gate as fast as one connection goes, and counts what is admitted."""
+
+    def __init__(self, gate, image: str, token: str, end: float):
+        super().__init__(daemon=True)
+        self.gate, self.image, self.token, self.end, self.admitted, self.refused = gate, image, token, end, 0, 0
+
+    def run(self) -> None:
+        client = http.client.HTTPConnection(self.gate.main, timeout=10)
+        headers = {"X-Auth-Token": self.token, "Content-Type": "application/json"}
+        while time.monotonic() < self.end:
+            client.request("PUT", f"/v2/images/{self.image}/members/{standins.MEMBER}", '{"status": "accepted"}', headers)
+            answer = client.getresponse()
+            answer.read()
+            assert answer.status in (200, 429), answer.status
+            self.admitted += answer.status == 200
+            self.refused += answer.status == 429
+            time.sleep(0.002)
+        client.close()
+
+
+def flooded(gates, world) -> int:
+    """Returns how many member updates the gates admitted together."""
+    token, image = world.state.token("u1", standins.MEMBER), world.state.image()
+    end = time.monotonic() + SECONDS
+    floods = [Flood(gate, image, token, end) for gate in gates]
+    for flood in floods:
+        flood.start()
+    for flood in floods:
+        flood.join()
+    assert all(flood.refused > LIMIT for flood in floods), "there was more than the limit at each"
+    counts = [flood.admitted for flood in floods]
+    print(f"admitted in {SECONDS} s at a limit of {LIMIT}: {counts}")
+    return sum(counts)
+
+
+def test_two_gates_admit_together_what_one_may(world, redis, tmp_path):
+    sections = redis_section(redis) + f"[limits]\nmember_updates_per_client = {LIMIT}\n"
+    with running(world, tmp_path, sections, sections) as gates:
+        for gate in gates:
+            until("the link stands", lambda gate=gate: gate.stands("other gates"))
+        together = flooded(gates, world)
+        # the flood touches one second more than it lasts; its first one may be used up at each gate, and in every
+        # second a fifth more may come through between two exchanges
+        most = LIMIT * (SECONDS + 1) * 1.2 + LIMIT
+        assert LIMIT * (SECONDS - 1) * 0.8 <= together <= most, f"{together} of at most {most}"
+        assert gates[0].metric('glance_gate_fleet_rate_syncs_total{outcome="done"}') > 0
+
+        redis.stop()
+        try:
+            for gate in gates:
+                until("the loss is noticed", lambda gate=gate: not gate.stands("other gates"), 4)
+            alone = flooded(gates, world)
+            assert alone >= 2 * LIMIT * (SECONDS - 1), "each gate's own limit"
+        finally:
+            redis.start()
+        for gate in gates:
+            until("the link is back", lambda gate=gate: gate.stands("other gates"), 4)
+        time.sleep(1.1)  # the second before is over
+        again = flooded(gates, world)
+        assert again <= most, f"{again} of at most {most}"
+
+
+def test_a_limit_that_is_each_gates_own_is_not_shared(world, redis, tmp_path):
+    sections = redis_section(redis, 'limits = "own"') + f"[limits]\nmember_updates_per_client = {LIMIT}\n"
+    with running(world, tmp_path, sections, sections) as gates:
+        for gate in gates:
+            until("the link stands", lambda gate=gate: gate.stands("other gates"))
+        assert flooded(gates, world) >= 2 * LIMIT * (SECONDS - 1)
