@@ -33,7 +33,7 @@
 //! | 3 | [`edge`], [`route`], [`check`], [`member_update`], [`service_token`], [`identify`], [`vouch`]; [`shadow`]: copies for staging | levels 0–2 and each other; `route` and `member_update` never `upstream` |
 //! | 2 | [`keystone`]: who vouches; [`oidc`]: who else vouches; [`glance`]: who owns; [`upstream`]: the way to the image store; [`rules`]: which refusals are acted on; [`contract`]: whether answers keep their schema; [`audit`]: what auditors are told | levels 0–1, never each other |
 //! | 1 | [`refusal`], [`call`], [`cache`], [`client`], [`fleet`]: what several gates share, [`diff`] | level 0 and each other; `diff` only level 0 |
-//! | 0 | [`openstack`], [`framing`], [`body`], [`peer`], [`secret`], [`telemetry`] | level 0 |
+//! | 0 | [`openstack`], [`oslo_policy`], [`framing`], [`body`], [`peer`], [`secret`], [`telemetry`] | level 0 |
 //!
 //! `tests/architecture.rs` fails where an import points up. [`vouch`] and [`member_update`] are the seam where "could not
 //! find out" ([`keystone::VerifyError`], [`oidc::OidcError`], [`glance::LookupError`]) becomes "no"
@@ -60,6 +60,7 @@ pub mod keystone;
 pub mod member_update;
 pub mod oidc;
 pub mod openstack;
+pub mod oslo_policy;
 pub mod page;
 pub mod peer;
 pub mod refusal;
