@@ -47,6 +47,7 @@ use glance_gate::openstack::identity::Scope;
 use glance_gate::openstack::identity::UserId;
 use glance_gate::openstack::member::MemberStatus;
 use glance_gate::openstack::member::RequestedStatus;
+use glance_gate::openstack::member_action::Action;
 use glance_gate::openstack::member_body;
 use glance_gate::openstack::request_id::RequestId;
 use glance_gate::openstack::target::Target;
@@ -242,7 +243,7 @@ fn call() -> Call {
 /// The account of a permitted member update.
 fn account() -> Box<Account> {
     let mut account = call().account;
-    account.branch = Branch::MemberUpdate;
+    account.branch = Branch::Member(Action::Update);
     account.verdict = Verdict::Permitted;
     if let Ok(Target::Member(path)) = Target::parse(&Uri::from_static(MEMBER_PATH), "") {
         account.path = Some(path);

@@ -14,6 +14,7 @@ pub mod per_worker;
 pub mod reload;
 pub mod replaying;
 pub mod shadowing;
+pub mod vouching;
 
 use std::fmt;
 use std::io;

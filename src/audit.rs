@@ -28,6 +28,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::SystemTime;
 
+use http::Method;
 use http::StatusCode;
 use http::Uri;
 use http::uri::Parts;
@@ -44,6 +45,7 @@ use crate::audit::told::Told;
 use crate::call::Account;
 use crate::call::Branch;
 use crate::call::Call;
+use crate::openstack::member_action::Action;
 use crate::openstack::target::Target;
 use crate::telemetry::metrics::Metrics;
 
@@ -132,7 +134,11 @@ impl Audit {
         account.branch = match target {
             Some(Target::Member(path)) => {
                 account.path = Some(path);
-                Branch::MemberUpdate
+                match account.method {
+                    // whether these are guarded is not known here: they are told of with writes, or with all
+                    Method::GET | Method::HEAD | Method::DELETE => Branch::Passthrough,
+                    _ => Branch::Member(Action::Update),
+                }
             }
             Some(Target::Healthcheck) => Branch::Healthcheck,
             Some(Target::Members(_) | Target::Image(_) | Target::Other) => Branch::Passthrough,

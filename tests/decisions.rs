@@ -112,6 +112,7 @@ fn identity(scope: Scope, role: &str) -> Identity {
         roles: roles(role),
         expires_at: SystemTime::UNIX_EPOCH,
         access_rules: [].into(),
+        audit_ids: [].into(),
     }
 }
 

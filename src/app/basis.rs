@@ -171,6 +171,8 @@ pub fn shadow_trust(config: &Config) -> io::Result<Option<Trust>> {
     let servers = shadow.cafile.is_none() && [&shadow.target, &shadow.control].into_iter().any(|url| is_secured(url));
     let keystone = exchange.is_some_and(|file| file.cafile.is_none() && is_secured(&file.auth_url));
     digest_of(&files, servers || keystone)
+}
+
 /// Returns a digest of the certificates that one server is trusted by, if it is secured.
 ///
 /// # Errors

@@ -11,14 +11,12 @@ use crate::app::basis::Basis;
 use crate::app::basis::Keep;
 use crate::app::basis::Trust;
 use crate::app::exports::Tracing;
-use crate::app::per_worker;
 use crate::app::fleet::Fleet;
+use crate::app::per_worker;
 use crate::app::per_worker::PerWorker;
 use crate::app::shadowing::Shadowing;
+use crate::app::vouching;
 use crate::audit::Audit;
-use crate::cache::Bounds;
-use crate::client::json;
-use crate::client::json::JsonClient;
 use crate::client::pool::Pool;
 use crate::config::Config;
 use crate::edge::headers::HeadersLayer;
@@ -30,12 +28,9 @@ use crate::glance::OwnershipLookup;
 use crate::glance::Ownerships;
 use crate::keystone::SignedTokens;
 use crate::keystone::TokenVerifier;
-use crate::keystone::config::JwsMode;
-use crate::keystone::keys::KeyRing;
 use crate::keystone::online::Keystone;
 use crate::member_update::limit::LimitLayer;
 use crate::member_update::rate::Rates;
-use crate::oidc::Issuers;
 use crate::oidc::access_tokens::AccessTokens;
 use crate::rules::Rules;
 use crate::server::wire::Wire;
@@ -94,11 +89,11 @@ impl Built {
     pub fn new(config: &Config) -> io::Result<Self> {
         let metrics = Metrics::default();
         let fleet = Fleet::new(config)?;
-        let verifier = verifier(config, &metrics, key_ring(config)?, &fleet)?;
+        let verifier = vouching::verifier(config, &metrics, vouching::key_ring(config)?, &fleet)?;
         let built = Self {
             basis: Basis::of(config)?,
             has_own_token: Arc::default(),
-            issuers: issuers(config, &metrics)?,
+            issuers: vouching::issuers(config, &metrics)?,
             ownerships: Ownerships::new(&config.ownership, fleet.outbox.clone(), &metrics),
             member_limit: LimitLayer::new(config.member_limit.clone()),
             rates: Rates::new(config.rates.clone(), fleet.tally.clone()),
@@ -128,7 +123,7 @@ impl Built {
     pub fn succeed(&self, config: &Config) -> io::Result<Self> {
         let metrics = &self.metrics;
         let basis = Basis::of(config)?;
-        let keys = key_ring(config)?;
+        let keys = vouching::key_ring(config)?;
         let keep = match (&keys, self.verifier.key_ring()) {
             (Some(new), Some(old)) if !new.holds_those_of(&old) => Keep::Nothing,
             _ => self.basis.keeps_keystone(&basis),
@@ -136,14 +131,15 @@ impl Built {
         let (verifier, has_own_token) = match keep {
             Keep::All => (self.verifier.clone(), self.has_own_token.clone()),
             Keep::Verdicts => {
-                let keystone = Keystone::new(&config.keystone, keystone_client(config)?, metrics.clone());
+                let client = vouching::keystone_client(config)?;
+                let keystone = Keystone::new(&config.keystone, client, metrics.clone());
                 let signed = SignedTokens::new(config.keystone.jws, keys);
                 (self.verifier.renewed(keystone, signed), Arc::default())
             }
-            Keep::Nothing => (verifier(config, metrics, keys, &self.fleet)?, Arc::default()),
+            Keep::Nothing => (vouching::verifier(config, metrics, keys, &self.fleet)?, Arc::default()),
         };
         let keeps_issuers = self.basis.keeps_issuers(&basis);
-        let issuers = if keeps_issuers { self.issuers.clone() } else { issuers(config, metrics)? };
+        let issuers = if keeps_issuers { self.issuers.clone() } else { vouching::issuers(config, metrics)? };
         let ownerships = if keep != Keep::Nothing && keeps_issuers && self.basis.keeps_owners(&basis) {
             self.ownerships.clone()
         } else {
@@ -264,50 +260,4 @@ impl Built {
 /// Makes each worker's connections to the upstreams.
 fn pools(config: &Config, workers: usize) -> PerWorker<Pool> {
     PerWorker::new(workers, || Pool::new(config.upstream.connections.clone()))
-}
-
-fn key_ring(config: &Config) -> io::Result<Option<KeyRing>> {
-    match config.keystone.jws {
-        JwsMode::Off => Ok(None),
-        JwsMode::Verify | JwsMode::Offline => KeyRing::open(&config.keystone.jws_public_key_repository).map(Some),
-    }
-}
-
-/// Makes a client of Keystone's.
-///
-/// # Errors
-/// Fails if the trusted certificates can not be read.
-pub fn keystone_client(config: &Config) -> io::Result<JsonClient> {
-    let settings = &config.keystone;
-    let limits = json::Limits {
-        connect_timeout: settings.http_connect_timeout,
-        call_timeout: settings.http_request_timeout,
-        answer_bytes: settings.max_answer_bytes,
-        idle_connections: 16,
-    };
-    JsonClient::new(limits, settings.cafile.as_deref())
-}
-
-fn verifier(config: &Config, metrics: &Metrics, keys: Option<KeyRing>, fleet: &Fleet) -> io::Result<TokenVerifier> {
-    let settings = &config.keystone;
-    let keystone = Keystone::new(settings, keystone_client(config)?, metrics.clone());
-    Ok(TokenVerifier::new(settings, keystone, SignedTokens::new(settings.jws, keys), fleet.outbox.clone(), metrics))
-}
-
-/// Builds the issuers, if there are any; their verdicts are remembered as long as Keystone's.
-fn issuers(config: &Config, metrics: &Metrics) -> io::Result<Option<AccessTokens>> {
-    if config.oidc.issuers.is_empty() {
-        return Ok(None);
-    }
-    let settings = &config.keystone;
-    let limits = json::Limits {
-        connect_timeout: settings.http_connect_timeout,
-        call_timeout: settings.http_request_timeout,
-        answer_bytes: config.oidc.max_jwks_bytes,
-        idle_connections: 1,
-    };
-    let client = JsonClient::new(limits, settings.cafile.as_deref())?;
-    let issuers = Issuers::new(&config.oidc, client, metrics.clone())?;
-    let bounds = Bounds { entries: settings.token_cache_entries, negative: settings.negative_cache_time };
-    Ok(Some(AccessTokens::new(issuers, &bounds, settings.token_cache_time, metrics)))
 }

@@ -4,14 +4,16 @@ use std::io;
 use std::sync::Arc;
 
 use crate::app::basis;
-use crate::app::built::keystone_client;
 use crate::app::contract_check;
 use crate::app::contract_check::Looking;
+use crate::app::vouching::keystone_client;
 use crate::client::pool::Pool;
 use crate::config::Config;
 use crate::contract::Answers;
 use crate::contract::Contract;
 use crate::diff::judge::Judge;
+use crate::fleet::outbox::Outbox;
+use crate::fleet::tally::Tally;
 use crate::keystone::SignedTokens;
 use crate::keystone::TokenVerifier;
 use crate::keystone::online::Keystone;
@@ -108,7 +110,7 @@ impl Shadowing {
         issuers: Option<AccessTokens>,
     ) -> Self {
         let desk = self.ways.as_ref().zip(self.asker.as_ref()).map(|(ways, asker)| {
-            let rates = Rates::new(config.rates.clone());
+            let rates = Rates::new(config.rates.clone(), Tally::default());
             let service_type = &config.keystone.service_type;
             let plan = Plan {
                 ways: ways.clone(),
@@ -173,5 +175,11 @@ fn asker(config: &Config, verifier: &TokenVerifier, metrics: &Metrics) -> io::Re
     let mut settings = config.keystone.clone();
     settings.token_cache_entries = settings.token_cache_entries / FEWER + 1;
     let keystone = Keystone::new(&settings, keystone_client(config)?, metrics.clone());
-    Ok(TokenVerifier::new(&settings, keystone, SignedTokens::new(settings.jws, verifier.key_ring()), metrics))
+    Ok(TokenVerifier::new(
+        &settings,
+        keystone,
+        SignedTokens::new(settings.jws, verifier.key_ring()),
+        Outbox::default(),
+        metrics,
+    ))
 }

@@ -99,7 +99,7 @@ impl Events {
 
 fn is_guarded(account: &Account) -> bool {
     match account.branch {
-        Branch::MemberUpdate => true,
+        Branch::Member(_) => true,
         Branch::Healthcheck => false,
         Branch::Unrouted | Branch::Passthrough => account.refusal.is_some(),
     }

@@ -116,7 +116,7 @@ mod tests {
         .expect("a token");
         assert!(matches!(&identity.scope, Scope::Project(project) if project.as_str() == "p"));
         assert!(identity.roles.has("member"));
-        assert_eq!(*identity.audit_ids, ["a".into(), "b".into()]);
+        assert_eq!(*identity.audit_ids, [Box::<str>::from("a"), Box::from("b")]);
         assert!(identity.access_rules[0].allows("image", "GET", "/v2/images"));
     }
 

@@ -94,6 +94,7 @@ mod tests {
             roles: Roles::Unknown,
             expires_at: SystemTime::now() + Duration::from_hours(1),
             access_rules: [].into(),
+            audit_ids: [].into(),
         };
         Vouched::now(identity, Duration::from_hours(1))
     }

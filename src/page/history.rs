@@ -294,7 +294,7 @@ mod tests {
     use crate::telemetry::metrics::Metrics;
     use crate::telemetry::metrics::RefusalLabels;
     use crate::telemetry::metrics::RequestLabels;
-    use crate::telemetry::metrics::UpstreamLabel;
+    use crate::telemetry::upstreams::UpstreamLabel;
 
     const UPSTREAM: &str = "http://127.0.0.1:9293";
 

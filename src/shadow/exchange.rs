@@ -134,6 +134,7 @@ mod tests {
             roles: Roles::known([]),
             expires_at: SystemTime::UNIX_EPOCH,
             access_rules: [].into(),
+            audit_ids: [].into(),
         };
         let all = exchange(&[(None, None), (Some("p"), None), (None, Some("u")), (Some("p"), Some("u"))]);
         for (caller, expected) in [

@@ -195,6 +195,7 @@ fn nobody() -> Identity {
         roles: Roles::known([]),
         expires_at: SystemTime::UNIX_EPOCH,
         access_rules: [].into(),
+        audit_ids: [].into(),
     }
 }
 

@@ -23,6 +23,8 @@ use crate::telemetry::known::Known;
 use crate::telemetry::life::Life;
 use crate::telemetry::outlets::Outlets;
 use crate::telemetry::shadows::Shadows;
+use crate::telemetry::upstreams::UpstreamLabel;
+use crate::telemetry::upstreams::UpstreamStateLabels;
 
 /// The bounds of the duration histograms, in seconds: from a cached check to a stalled Keystone.
 pub const DURATION_BOUNDS: [f64; 12] =
@@ -78,22 +80,6 @@ pub struct NeighbourLabel {
 pub struct BranchLabel {
     /// Which way the request took.
     pub branch: &'static str,
-}
-
-/// Label of a gauge by upstream.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct UpstreamLabel {
-    /// The upstream's address, as configured.
-    pub upstream: String,
-}
-
-/// Labels of `upstream_state`.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct UpstreamStateLabels {
-    /// The upstream's address, as configured.
-    pub upstream: String,
-    /// `closed`, `open` or `half_open`: what its breaker is.
-    pub state: &'static str,
 }
 
 /// Label of what a listener's certificate is told by.

@@ -1,11 +1,26 @@
 //! The metrics of the upstreams, as far as they come and go with them.
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::registry::Registry;
 
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::NeighbourLabel;
-use crate::telemetry::metrics::UpstreamLabel;
-use crate::telemetry::metrics::UpstreamStateLabels;
+
+/// Label of a gauge by upstream.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct UpstreamLabel {
+    /// The upstream's address, as configured.
+    pub upstream: String,
+}
+
+/// Labels of `upstream_state`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct UpstreamStateLabels {
+    /// The upstream's address, as configured.
+    pub upstream: String,
+    /// `closed`, `open` or `half_open`: what its breaker is.
+    pub state: &'static str,
+}
 
 impl Metrics {
     /// Adds the metrics of the upstreams.

@@ -12,8 +12,8 @@ use glance_gate::telemetry::metrics::Metrics;
 use glance_gate::telemetry::metrics::OutcomeLabel;
 use glance_gate::telemetry::metrics::RefusalLabels;
 use glance_gate::telemetry::metrics::RequestLabels;
-use glance_gate::telemetry::metrics::UpstreamLabel;
-use glance_gate::telemetry::metrics::UpstreamStateLabels;
+use glance_gate::telemetry::upstreams::UpstreamLabel;
+use glance_gate::telemetry::upstreams::UpstreamStateLabels;
 
 use crate::hold;
 
