@@ -6,6 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use glance_gate::telemetry::differences::RuleStateLabel;
+use glance_gate::telemetry::fleet::LinkName;
 use glance_gate::telemetry::judgement::DriftLabels;
 use glance_gate::telemetry::judgement::RuleChangeLabels;
 use glance_gate::telemetry::metrics::Metrics;
@@ -54,7 +56,30 @@ fn told() -> Metrics {
     metrics.tls_handshake("x");
     metrics.proxy_header("x");
     metrics.outlets.spans("x").inc();
+    metrics.outlets.audit_events("x", "x").inc();
+    tell_of_copies(&metrics);
+    let fleet = &metrics.fleet;
+    fleet.connected(LinkName::Redis).set(1);
+    fleet.message(LinkName::Redis, "x", "x");
+    fleet.forgotten(LinkName::Redis, "x");
+    fleet.lag(LinkName::Redis, Duration::ZERO);
+    fleet.rate_syncs("x").inc();
     metrics
+}
+
+/// Adds a sample to what is told of copies and of their comparison.
+fn tell_of_copies(metrics: &Metrics) {
+    let outcome = || OutcomeLabel { outcome: "x" };
+    metrics.shadows.copy("x");
+    metrics.shadows.drop_for("x");
+    metrics.shadows.repeat("x");
+    metrics.shadows.recorded.get_or_create(&outcome()).inc();
+    metrics.differences.compared("x", "x");
+    metrics.differences.differs(("x", "x"), "x", "x");
+    metrics.differences.lines.get_or_create(&outcome()).inc();
+    metrics.differences.ignore_rules.get_or_create(&RuleStateLabel { state: "x" }).set(1);
+    metrics.contract.answer("x", "x");
+    metrics.contract.schema("x", "x");
 }
 
 /// Reads the `OpenMetrics` text format: a head for each metric, then its samples.
