@@ -168,16 +168,14 @@ async fn keep(current: Arc<Current>, exports: Exports) {
     let mut before: Option<Arc<Generation>> = None;
     loop {
         let generation = current.load();
-        if let Some(before) = &before {
+        generation.built.fleet.start(&current, &exports);
+        if let Some(before) = before {
             generation.built.forget_upstreams_of(&before.built);
+            generation.built.fleet.replaces(&before.built.fleet);
         }
         let mut tasks = JoinSet::new();
         start_tasks(&generation, &mut tasks);
         generation.built.tracing.start(&exports);
-        generation.built.fleet.start(&current, &exports);
-        if let Some(before) = &before {
-            before.built.fleet.retire(&generation.built.fleet);
-        }
         current.changed().await;
         tasks.shutdown().await;
         before = Some(generation);

@@ -109,10 +109,10 @@ impl Fleet {
         }
     }
 
-    /// Ends the links that `next` does not go on with.
-    pub fn retire(&self, next: &Self) {
-        self.redis.retire(&next.redis);
-        self.notifications.retire(&next.notifications);
+    /// Ends the links of the configuration before that this one does not go on with.
+    pub fn replaces(&self, before: &Self) {
+        before.redis.retire(&self.redis);
+        before.notifications.retire(&self.notifications);
     }
 
     /// Tells whether the other gates can be reached, if they are to be.

@@ -134,12 +134,11 @@ fn of_identity(event: &str, payload: &Value) -> Vec<News> {
     let failed = text("outcome").is_some_and(|outcome| outcome != "success");
     let news = match (resource, operation) {
         _ if failed => None,
-        ("region" | "service" | "endpoint" | "policy" | "project_tag" | "credential", _) => None,
         // a role more or less: the holder's tokens prove something else from now on
         ("role_assignment", "created" | "deleted") => {
             Some(text("user").map_or(News::AllTokens, |user| News::User(UserId::new(user))))
         }
-        (_, "created") => None,
+        ("region" | "service" | "endpoint" | "policy" | "project_tag" | "credential", _) | (_, "created") => None,
         ("user", _) => Some(text("resource_info").map_or(News::AllTokens, |user| News::User(UserId::new(user)))),
         ("project", _) => {
             Some(text("resource_info").map_or(News::AllTokens, |project| News::Project(ProjectId::new(project))))

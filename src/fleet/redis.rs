@@ -59,7 +59,7 @@ pub enum Broken {
 /// How often a gate says that it is there.
 pub const HELLO: Duration = Duration::from_secs(1);
 /// How long the last news may take to be sent.
-const LAST_NEWS: Duration = Duration::from_secs(1);
+const LAST_NEWS: Duration = Duration::from_millis(500);
 
 /// What is needed to reach the server: its address, and whom to trust.
 #[derive(Clone, Debug)]

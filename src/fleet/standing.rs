@@ -59,12 +59,11 @@ impl Outage {
         self.standing.gauge.set(1);
         self.tries = 0;
         let link = self.standing.link.as_str();
-        match self.since.take() {
-            Some(since) => {
-                let away = since.elapsed().as_secs_f64();
-                tracing::info!(link, away, "connected again: what was remembered is asked anew");
-            }
-            None => tracing::info!(link, "connected"),
+        if let Some(since) = self.since.take() {
+            let away = since.elapsed().as_secs_f64();
+            tracing::info!(link, away, "connected again: what was remembered is asked anew");
+        } else {
+            tracing::info!(link, "connected");
         }
     }
 

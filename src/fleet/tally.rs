@@ -28,15 +28,24 @@ pub struct Tally {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key([u8; 16]);
 
+/// What became of one that was counted here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// It was admitted: others have less left.
+    Admitted,
+    /// It was refused for the sake of what others have admitted: that must go on being known here.
+    Refused,
+}
+
 struct Notes {
-    keys: mpsc::Sender<Key>,
+    keys: mpsc::Sender<(Key, Counted)>,
     dropped: Counter,
 }
 
 /// The other end of a [`Tally`], which counts on alone when this is dropped.
 pub struct Noted {
-    /// What was admitted here.
-    pub keys: mpsc::Receiver<Key>,
+    /// What was counted here.
+    pub keys: mpsc::Receiver<(Key, Counted)>,
     notes: Arc<Notes>,
     tally: Tally,
 }
@@ -110,10 +119,10 @@ impl Tally {
         self.table.load().used(key, Instant::now())
     }
 
-    /// Notes that one was admitted here.
-    pub fn note(&self, key: Key) {
+    /// Notes what became of one.
+    pub fn note(&self, key: Key, counted: Counted) {
         if let Some(notes) = &*self.notes.load()
-            && notes.keys.try_send(key).is_err()
+            && notes.keys.try_send((key, counted)).is_err()
         {
             notes.dropped.inc();
         }
@@ -189,6 +198,7 @@ mod tests {
     use prometheus_client::metrics::counter::Counter;
 
     use super::Clock;
+    use super::Counted;
     use super::Key;
     use super::Others;
     use super::Tally;
@@ -227,12 +237,12 @@ mod tests {
     #[test]
     fn a_tally_that_is_closed_knows_and_notes_nothing() {
         let (tally, dropped, key) = (Tally::default(), Counter::default(), Key::new("client", "a"));
-        tally.note(key);
+        tally.note(key, Counted::Admitted);
         let mut noted = tally.open(1, dropped.clone());
         assert!(tally.is_open() && noted.keys.try_recv().is_err());
-        tally.note(key);
-        tally.note(key);
-        assert_eq!((noted.keys.try_recv().ok(), dropped.get()), (Some(key), 1));
+        tally.note(key, Counted::Admitted);
+        tally.note(key, Counted::Admitted);
+        assert_eq!((noted.keys.try_recv().ok(), dropped.get()), (Some((key, Counted::Admitted)), 1));
         let (clock, others) = (Clock::read(Duration::from_secs(5)), Others { now: 4, before: 0 });
         tally.show(clock, 5, HashMap::from([(key, others)]));
         assert_eq!((tally.others(key), tally.others(Key::new("client", "b"))), (4, 0));

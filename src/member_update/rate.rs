@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pingora_limits::rate::Rate;
 
+use crate::fleet::tally::Counted;
 use crate::fleet::tally::Key;
 use crate::fleet::tally::Tally;
 use crate::openstack::identity::ProjectId;
@@ -99,7 +100,9 @@ impl Rates {
         let key = key();
         let is_admitted = count.saturating_add(self.tally.others(key)) <= bound;
         if is_admitted {
-            self.tally.note(key);
+            self.tally.note(key, Counted::Admitted);
+        } else if count <= bound {
+            self.tally.note(key, Counted::Refused);
         }
         is_admitted
     }

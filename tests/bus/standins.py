@@ -13,6 +13,7 @@ class State:
         self.tokens: dict[str, tuple[str, str]] = {}
         self.owners: dict[str, str] = {}
         self.asked: dict[str, int] = {}
+        self.held: dict[str, threading.Event] = {}
         self.lock = threading.Lock()
 
     def token(self, user: str, project: str) -> str:
@@ -26,6 +27,11 @@ class State:
         image = str(uuid.uuid4())
         self.owners[image] = owner
         return image
+
+    def hold(self, what: str) -> threading.Event:
+        """Keeps answers about this back, once they are made, until the event is set."""
+        self.held[what] = threading.Event()
+        return self.held[what]
 
     def count(self, what: str) -> int:
         with self.lock:
@@ -68,6 +74,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         owner = self.state.owners[found[1]]
         if found[2]:
             return self.answer(200, {"status": "accepted"})
+        if self.command == "GET" and path in self.state.held:
+            self.state.held[path].wait(10)
         return self.answer(200, {"id": found[1], "owner": owner, "visibility": "shared", "status": "active"})
 
     do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = handle_any
@@ -80,7 +88,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.state.asked[subject] = self.state.asked.get(subject, 0) + 1
         if subject not in self.state.tokens:
             return self.answer(404, {"error": {"code": 404, "message": "not found", "title": "Not Found"}})
-        return self.answer(200, self.document(*self.state.tokens[subject], ["member", "reader"]))
+        document = self.document(*self.state.tokens[subject], ["member", "reader"])
+        if subject in self.state.held:
+            self.state.held[subject].wait(10)
+        return self.answer(200, document)
 
     @staticmethod
     def document(user: str, project: str, roles: list[str]) -> dict:

@@ -158,6 +158,9 @@ async fn exported() -> Exported {
     let mut connection = Connection::open(trusting.address).await;
     connection.send("GET / HTTP/1.1\r\n\r\n").await;
     trusting.wait_for_metric("glance_gate_proxy_headers_total{outcome=\"missing\"}", 1).await;
+    let alone = Gate::start(|config| config.redis.url = "redis://127.0.0.1:1".into()).await;
+    alone.wait_for_metric("glance_gate_fleet_connected{link=\"redis\"}", 0).await;
+    exported.add(&alone.metrics().await);
     exported.add(&strict.metrics().await);
     exported.add(&trusting.metrics().await);
     exported

@@ -17,6 +17,7 @@
 //! | `request_ids` | `x-openstack-request-id`, inwards and outwards |
 //! | `permitted` | what Glance sees of a call that passes |
 //! | `targets`, `headers` | hostile spellings, and benign ones that look like them |
+//! | `fleet` | other gates and OpenStack's bus, if they can not be reached |
 //! | `forwarded` | where a request came from: believed of whom, told to Glance |
 //! | `hostile`, `hostile_bytes` | hostile requests as bytes, how they are written, and the one way all of them are tried |
 //! | `hostile_framing`, `hostile_chunks`, `hostile_lines`, `hostile_targets`, `hostile_identity`, `hostile_bodies`, `hostile_floods`, `hostile_pipelines` | their tables |
@@ -90,6 +91,7 @@ mod decisions_documented;
 mod decisions_glance;
 mod drain;
 mod explain;
+mod fleet;
 mod forwarded;
 mod glance_faults;
 mod harness;

@@ -1,4 +1,10 @@
 # Writes Keystone's and Glance's configuration into $STATE; sourced by up.sh.
+if [ -n "$NOTIFICATIONS_URL" ]; then
+  notifications="driver = messagingv2
+transport_url = $NOTIFICATIONS_URL"
+else
+  notifications="driver = noop"
+fi
 cat > "$STATE/keystone/keystone.conf" <<CONF
 [DEFAULT]
 log_file = $STATE/log/keystone.log
@@ -6,6 +12,9 @@ use_stderr = false
 public_endpoint = $KS_URL
 # JWS tokens are longer than the default allows
 max_token_size = 4096
+notification_format = $NOTIFICATION_FORMAT
+[oslo_messaging_notifications]
+$notifications
 [database]
 connection = sqlite:///$STATE/keystone/keystone.sqlite
 [token]
@@ -73,7 +82,7 @@ config_file = $STATE/glance/glance-api-paste.ini
 enforce_new_defaults = $ENFORCE_NEW_DEFAULTS
 policy_file = $STATE/glance/policy.yaml
 [oslo_messaging_notifications]
-driver = noop
+$notifications
 [oslo_concurrency]
 lock_path = $STATE/lock
 CONF

@@ -16,6 +16,8 @@ MEMBER_QUOTA=${MEMBER_QUOTA:-10}                   # small, so that a full list 
 GLANCE_PROCS=${GLANCE_PROCS:-1}                    # 1 x 1: sqlite has no "database is locked" then
 GLANCE_THREADS=${GLANCE_THREADS:-1}
 KS_PROCS=${KS_PROCS:-2}
+NOTIFICATIONS_URL=${NOTIFICATIONS_URL:-}           # a RabbitMQ that both send their notifications to; "" for none
+NOTIFICATION_FORMAT=${NOTIFICATION_FORMAT:-basic}  # Keystone's: basic | cadf
 TOKEN_EXPIRATION=${TOKEN_EXPIRATION:-14400}
 
 load_ports() { # chosen once and kept: they are written into Keystone's catalog

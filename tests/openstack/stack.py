@@ -14,10 +14,11 @@ def state() -> pathlib.Path:
     return pathlib.Path(subprocess.run(["bash", "-c", shell, HERE], check=True, capture_output=True, text=True).stdout)
 
 
-def up(mode: str) -> dict:
-    """Returns ids, URLs and accounts of the stack, running in the mode; restarts only what must be."""
+def up(mode: str, **more: str) -> dict:
+    """Returns ids, URLs and accounts of the stack, running in the mode and with more variables for up.sh; restarts only
+    what must be."""
     tokens, policy = mode.split("-")
-    environment = os.environ | {
+    environment = os.environ | more | {
         "TOKEN_PROVIDER": tokens, "ENFORCE_NEW_DEFAULTS": "true" if policy == "new" else "false"}
     done = subprocess.run([HERE / "up.sh"], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"up.sh failed:\n{done.stderr}"

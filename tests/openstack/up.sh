@@ -12,6 +12,7 @@ packages=()
 command -v memcached >/dev/null || packages+=(memcached)
 command -v rabbitmq-server >/dev/null || packages+=(rabbitmq-server)    # test_audit.py starts one of its own
 command -v setsid >/dev/null || packages+=(util-linux)
+[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || packages+=(rabbitmq-server)
 if [ ! -x "$VENV/bin/uwsgi" ]; then    # needed to build the environment only
   command -v cc >/dev/null || packages+=(gcc libc6-dev)
   python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
@@ -19,7 +20,8 @@ if [ ! -x "$VENV/bin/uwsgi" ]; then    # needed to build the environment only
 fi
 if [ ${#packages[@]} -gt 0 ]; then
   say "installing ${packages[*]}"
-  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${packages[@]}" >/dev/null
+  # RUNLEVEL=1: Debian starts no service of a package it installs; the tests start their own
+  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${packages[@]}" >/dev/null
 fi
 if ! cmp -s requirements.txt "$VENV/.done"; then
   say "building the Python environment"

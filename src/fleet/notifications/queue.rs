@@ -53,6 +53,8 @@ const CHECK_SOON: Duration = Duration::from_millis(400);
 const CHECK_MISSING: Duration = Duration::from_secs(5);
 /// How long services may take to come back after the server has.
 const COMING_BACK: Duration = Duration::from_mins(1);
+/// How long taking the queue away may take.
+const LEAVING: Duration = Duration::from_millis(500);
 /// The priorities whose notifications are read: Keystone and Glance send changes as `info`, failures as `error`.
 const PRIORITIES: [&str; 3] = ["info", "warn", "error"];
 
@@ -190,7 +192,8 @@ impl Queue {
             let _ = self.channel.queue_delete(delete).await;
             let _ = self.connection.close().await;
         };
-        let _ = tokio::time::timeout(self.response_timeout, away).await;
+        // who stops a gate waits for it
+        let _ = tokio::time::timeout(self.response_timeout.min(LEAVING), away).await;
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 use crate::fleet::redis::Broken;
 use crate::fleet::redis::config::Config;
 use crate::fleet::tally::Clock;
+use crate::fleet::tally::Counted;
 use crate::fleet::tally::Key;
 use crate::fleet::tally::Noted;
 use crate::fleet::tally::Others;
@@ -52,6 +53,9 @@ struct Entry {
     used: u64,
 }
 
+/// What the server counts, in the order of the keys; nothing for keys it does not know.
+type Counts = Vec<Option<u64>>;
+
 /// How long a count is kept by the server: it is looked at in its own second and in the next.
 const KEPT_SECONDS: i64 = 5;
 
@@ -81,8 +85,8 @@ impl Rates {
         loop {
             ticks.tick().await;
             self.ledger.turn(clock.at(Instant::now()).0);
-            while let Ok(key) = self.noted.keys.try_recv() {
-                if !self.ledger.note(key) {
+            while let Ok((key, counted)) = self.noted.keys.try_recv() {
+                if !self.ledger.note(key, counted) {
                     self.untracked.inc();
                 }
             }
@@ -111,7 +115,7 @@ impl Rates {
         pipeline.cmd("MGET").arg(keys.iter().map(|key| name(second, key)).collect::<Vec<_>>());
         pipeline.cmd("MGET").arg(keys.iter().map(|key| name(second.saturating_sub(1), key)).collect::<Vec<_>>());
         pipeline.cmd("TIME");
-        let (now, before, time): (Vec<Option<u64>>, Vec<Option<u64>>, (u64, u32)) = pipeline.query_async(redis).await?;
+        let (now, before, time): (Counts, Counts, (u64, u32)) = pipeline.query_async(redis).await?;
         let clock = Clock::read(since_epoch(time));
         let totals = keys.iter().zip(now.into_iter().zip(before));
         let others = totals.map(|(key, (now, before))| {
@@ -147,13 +151,16 @@ impl Ledger {
         });
     }
 
-    /// Notes that one was admitted; tells whether there was room for it.
-    fn note(&mut self, key: Key) -> bool {
+    /// Notes what became of one; tells whether there was room for it.
+    fn note(&mut self, key: Key, counted: Counted) -> bool {
         if self.entries.len() >= self.max_keys && !self.entries.contains_key(&key) {
             return false;
         }
         let entry = self.entries.entry(key).or_default();
-        entry.unsent += 1;
+        entry.unsent += match counted {
+            Counted::Admitted => 1,
+            Counted::Refused => 0,
+        };
         entry.used = self.second;
         true
     }
@@ -169,6 +176,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::Ledger;
+    use crate::fleet::tally::Counted;
     use crate::fleet::tally::Key;
     use crate::fleet::tally::Others;
 
@@ -176,15 +184,19 @@ mod tests {
     fn what_is_ones_own_is_not_counted_as_others() {
         let (mut ledger, key) = (Ledger { max_keys: 1, ..Ledger::default() }, Key::new("client", "a"));
         ledger.turn(100);
-        assert!(ledger.note(key) && ledger.note(key));
-        assert!(!ledger.note(Key::new("client", "b")), "no room");
+        assert!(ledger.note(key, Counted::Admitted) && ledger.note(key, Counted::Admitted));
+        assert!(!ledger.note(Key::new("client", "b"), Counted::Admitted), "no room");
         assert_eq!(ledger.sent(key, 5, 0), Others { now: 3, before: 0 });
-        assert!(ledger.note(key));
+        assert!(ledger.note(key, Counted::Admitted));
         assert_eq!(ledger.sent(key, 7, 0), Others { now: 4, before: 0 });
         ledger.turn(101);
         assert_eq!(ledger.sent(key, 0, 7), Others { now: 0, before: 4 });
         ledger.turn(103);
         assert_eq!(ledger.sent(key, 2, 9), Others { now: 2, before: 9 }, "two seconds later all of it is others'");
+        ledger.turn(104);
+        assert!(ledger.note(key, Counted::Refused));
+        ledger.turn(106);
+        assert_eq!(ledger.sent(key, 9, 0), Others { now: 9, before: 0 }, "still looked at, and nothing counted");
         ledger.turn(110);
         assert!(ledger.entries.is_empty());
     }
