@@ -85,6 +85,8 @@ pub struct Account {
     pub seen: Option<Seen>,
     /// How long ago Glance told who owns the image.
     pub ownership_age: Option<Duration>,
+    /// How long the client is to wait, where that is known.
+    pub retry_after: Option<Duration>,
     /// What the upstream answered.
     pub upstream_status: Option<StatusCode>,
     /// The trace it is part of; none unless there is a collector.
@@ -113,6 +115,8 @@ pub enum Branch {
     Member(Action),
     /// Anything else that is forwarded.
     Passthrough,
+    /// The document of a caller's limits, which the gate answers.
+    Limits,
     /// `/healthcheck`, which the gate answers.
     Healthcheck,
 }
@@ -207,7 +211,7 @@ impl Account {
     pub fn action(&self) -> Option<Action> {
         match self.branch {
             Branch::Member(action) => Some(action),
-            Branch::Unrouted | Branch::Passthrough | Branch::Healthcheck => None,
+            Branch::Unrouted | Branch::Passthrough | Branch::Limits | Branch::Healthcheck => None,
         }
     }
 
@@ -254,6 +258,7 @@ impl Outline {
             token_age: None,
             seen: None,
             ownership_age: None,
+            retry_after: None,
             upstream_status: None,
             trace: self.trace,
         }
@@ -271,6 +276,7 @@ impl Branch {
             Self::Member(Action::List) => "member_list",
             Self::Member(Action::Show) => "member_show",
             Self::Passthrough => "passthrough",
+            Self::Limits => "limits",
             Self::Healthcheck => "healthcheck",
         }
     }

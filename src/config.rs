@@ -8,9 +8,11 @@ pub mod decisions_section;
 pub mod fleet_section;
 pub mod guard_key;
 pub mod keystone_section;
+pub mod limits_file;
 pub mod load;
 pub mod mistake;
 pub mod oidc_section;
+pub mod rate_limits_section;
 pub mod reader;
 pub mod recording_section;
 pub mod rules_section;
@@ -43,6 +45,7 @@ use crate::edge::overload;
 use crate::fleet;
 use crate::glance;
 use crate::keystone;
+use crate::limits;
 use crate::member_update::decide::PolicyDefaults;
 use crate::member_update::decide::Profile;
 use crate::member_update::guard::Guard;
@@ -115,6 +118,8 @@ pub struct Config {
     pub redis: fleet::redis::config::Config,
     /// `[notifications]`.
     pub notifications: fleet::notifications::config::Config,
+    /// `[rate_limits]`, with the limits of its file.
+    pub limits: limits::config::Config,
     /// What each key was set to, to be told; empty if it was not read from text.
     pub settings: Settings,
 }
@@ -215,6 +220,7 @@ impl Default for Config {
             audit: audit::config::Config::default(),
             redis: fleet::redis::config::Config::default(),
             notifications: fleet::notifications::config::Config::default(),
+            limits: limits::config::Config::default(),
             settings: Settings::default(),
         }
     }

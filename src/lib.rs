@@ -4,7 +4,7 @@
 //! ```text
 //!  client ─▶ server ─▶ edge ─▶ route ─┬─ member update ─▶ enforce ─▶ authenticate ─▶ validate ─▶ authorize ─┐
 //!           accept     id, log,       │                                                                     ├─▶ upstream ─▶ Glance
-//!           codecs     respond,       ├─ passthrough ─────▶ identify ─▶ watch ──────────────────────────────┘
+//!           codecs     respond,       ├─ passthrough ─────▶ identify ─▶ limits ─▶ watch ──────────────────────────┘
 //!                      headers        ├─ healthcheck
 //!                                     └─ ambiguous ─▶ refused
 //! ```
@@ -30,7 +30,7 @@
 //! | 6 | [`app`]: builds everything and runs it | levels 0–5 |
 //! | 5 | [`config`]: gathers every component's `Config`; [`page`]: what operators see | levels 0–4 and each other; `page` no component |
 //! | 4 | [`conform`]: judges an endpoint from outside; [`stack`]: **the request's way, read it first**; [`server`]: connections, knows nothing of `OpenStack`; [`review`]: decisions looked at again | `stack`: levels 0–3; `server`: level 0 without `openstack`; `review`: levels 0–3, nothing that a request goes through; `conform`: only `keystone`, `client` and level 0 |
-//! | 3 | [`edge`], [`route`], [`check`], [`member_update`], [`service_token`], [`identify`], [`vouch`]; [`shadow`]: copies for staging | levels 0–2 and each other; `route` and `member_update` never `upstream` |
+//! | 3 | [`edge`], [`route`], [`check`], [`member_update`], [`limits`], [`service_token`], [`identify`], [`vouch`]; [`shadow`]: copies for staging | levels 0–2 and each other; `route` and `member_update` never `upstream` |
 //! | 2 | [`keystone`]: who vouches; [`oidc`]: who else vouches; [`glance`]: who owns; [`upstream`]: the way to the image store; [`rules`]: which refusals are acted on; [`contract`]: whether answers keep their schema; [`audit`]: what auditors are told | levels 0–1, never each other |
 //! | 1 | [`refusal`], [`call`], [`cache`], [`client`], [`fleet`]: what several gates share, [`diff`] | level 0 and each other; `diff` only level 0 |
 //! | 0 | [`openstack`], [`oslo_policy`], [`framing`], [`body`], [`peer`], [`secret`], [`telemetry`] | level 0 |
@@ -57,6 +57,7 @@ pub mod framing;
 pub mod glance;
 pub mod identify;
 pub mod keystone;
+pub mod limits;
 pub mod member_update;
 pub mod oidc;
 pub mod openstack;

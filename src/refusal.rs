@@ -149,6 +149,8 @@ refusals! {
     MemberUpdateTooSlow = GATEWAY_TIMEOUT, "member_update_too_slow", "The image service did not answer in time.";
     /// The client, or its project, asks too often.
     RateLimited = TOO_MANY_REQUESTS, "rate_limited", "Too many requests. Try again later.";
+    /// The same, as Repose said it; only where the configuration asks for it.
+    OverLimit = PAYLOAD_TOO_LARGE, "over_limit", "This request was rate-limited.";
     /// Every upstream that may have the request has as many as it takes.
     UpstreamBusy = SERVICE_UNAVAILABLE, "upstream_busy", "The image service is overloaded. Try again later.";
     /// The image service answers ever later, so no more is sent to it than it can do.
@@ -171,6 +173,7 @@ impl Refusal {
                 | Self::UpstreamBusy
                 | Self::LoadShed
                 | Self::RateLimited
+                | Self::OverLimit
                 | Self::Overloaded
         )
     }
@@ -190,6 +193,7 @@ impl Refusal {
                     | Self::IssuerUnavailable
                     | Self::OwnershipUnavailable
                     | Self::RateLimited
+                    | Self::OverLimit
                     | Self::Overloaded
             )
     }
@@ -251,7 +255,11 @@ impl Refusal {
         self.is_of_credential()
             || matches!(
                 self,
-                Self::KeystoneUnavailable | Self::IssuerUnavailable | Self::RateLimited | Self::Overloaded
+                Self::KeystoneUnavailable
+                    | Self::IssuerUnavailable
+                    | Self::RateLimited
+                    | Self::OverLimit
+                    | Self::Overloaded
             )
     }
 

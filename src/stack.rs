@@ -36,6 +36,8 @@ use crate::glance::watch::WatchLayer;
 use crate::identify::IdentifyLayer;
 use crate::identify::Naming;
 use crate::keystone::TokenVerifier;
+use crate::limits::Limits;
+use crate::limits::layer::LimitsLayer;
 use crate::member_update::authenticate::Authenticate;
 use crate::member_update::authorize::Authorize;
 use crate::member_update::decide::Profile;
@@ -86,6 +88,8 @@ pub struct Parts {
     pub service_tokens: ServiceTokens,
     /// How often a client or a project may ask.
     pub rates: Rates,
+    /// How often who may ask for what.
+    pub limits: Limits,
     /// The limits of all traffic.
     pub overload: OverloadLayer,
     /// Whose `X-Forwarded-*` are believed.
@@ -135,7 +139,7 @@ pub fn build(parts: Parts) -> HttpService {
     let member_update = ServiceBuilder::new()
         .layer(EnforceLayer::new(parts.rules.clone(), watched.clone())) // a refusal is answered, or only told: what its rule is set to
         .layer(parts.member_limit) // here, not on the trunk: uploads may take hours
-        .layer(check(Authenticate::new(parts.vouchers.clone(), parts.rates.clone()))) // Unproven → Authenticated: who asks?
+        .layer(check(Authenticate::new(parts.vouchers.clone(), parts.rates.clone(), parts.limits.clone()))) // Unproven → Authenticated: who asks?
         .layer(check(Validate::new(parts.body, parts.profile))) // Authenticated → Validated: what exactly do they ask?
         .layer(check(Authorize::new(lookup, parts.verifier, parts.profile, parts.rates))) // Validated → Permitted: may they?
         .map_request(crate::member_update::MemberUpdate::into_call) // only a permitted update is a call again
@@ -145,7 +149,8 @@ pub fn build(parts: Parts) -> HttpService {
 
     // everything else: stream it through, unread
     let passthrough = ServiceBuilder::new()
-        .layer(IdentifyLayer::new(parts.vouchers, &parts.mount, naming)) // only for a Glance that does not ask itself who it is
+        .layer(IdentifyLayer::new(parts.vouchers.clone(), &parts.mount, naming)) // only for a Glance that does not ask itself who it is
+        .layer(LimitsLayer::new(parts.limits, parts.vouchers, parts.rules.clone(), &parts.mount)) // only where there are limits
         .layer(WatchLayer::new(parts.ownerships)) // a change that passes by makes us forget
         .service(forward);
 

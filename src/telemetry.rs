@@ -7,6 +7,7 @@ pub mod json;
 pub mod judgement;
 pub mod known;
 pub mod life;
+pub mod limiting;
 pub mod line_log;
 pub mod lines;
 pub mod log;

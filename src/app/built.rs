@@ -29,6 +29,7 @@ use crate::glance::Ownerships;
 use crate::keystone::SignedTokens;
 use crate::keystone::TokenVerifier;
 use crate::keystone::online::Keystone;
+use crate::limits::Limits;
 use crate::member_update::limit::LimitLayer;
 use crate::member_update::rate::Rates;
 use crate::oidc::access_tokens::AccessTokens;
@@ -52,6 +53,7 @@ pub struct Built {
     pools: PerWorker<Pool>,
     member_limit: LimitLayer,
     rates: Rates,
+    limits: Limits,
     overload: OverloadLayer,
     /// What refusals lead to; what was learned goes on through all configurations.
     pub rules: Rules,
@@ -97,6 +99,7 @@ impl Built {
             ownerships: Ownerships::new(&config.ownership, fleet.outbox.clone(), &metrics),
             member_limit: LimitLayer::new(config.member_limit.clone()),
             rates: Rates::new(config.rates.clone(), fleet.tally.clone()),
+            limits: Limits::new(config.limits.clone(), &metrics),
             rules: Rules::new(config.rules(), config.decided_by(), &metrics),
             overload: OverloadLayer::new(config.overload.clone()),
             clients: Arc::new(Inflight::new()),
@@ -169,6 +172,7 @@ impl Built {
             ownerships,
             member_limit: self.member_limit.renewed(config.member_limit.clone()),
             rates: self.rates.renewed(config.rates.clone()),
+            limits: self.limits.renewed(config.limits.clone()),
             rules: self.rules.renewed(config.rules(), config.decided_by()),
             overload: self.overload.renewed(config.overload.clone()),
             clients: self.clients.clone(),
@@ -245,6 +249,7 @@ impl Built {
                 self.rates.clone(),
             ),
             rates: self.rates.clone(),
+            limits: self.limits.clone(),
             overload: self.overload.clone(),
             headers: HeadersLayer::new(&config.server.trusted_proxies, config.server.connection.max_head_bytes),
             respond: RespondLayer::new(&config.keystone.www_authenticate_uri),

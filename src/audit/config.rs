@@ -101,7 +101,7 @@ fn is_guarded(account: &Account) -> bool {
     match account.branch {
         Branch::Member(_) => true,
         Branch::Healthcheck => false,
-        Branch::Unrouted | Branch::Passthrough => account.refusal.is_some(),
+        Branch::Unrouted | Branch::Passthrough | Branch::Limits => account.refusal.is_some(),
     }
 }
 

@@ -203,6 +203,11 @@ impl Section<'_, '_> {
         self.book.mistakes.push(Mistake { source, line: Some(line), key, what: what.into(), hint: hint.into() });
     }
 
+    /// Takes in what is wrong with a file that a key names.
+    pub fn blame(&mut self, mistakes: Vec<Mistake>) {
+        self.book.mistakes.extend(mistakes);
+    }
+
     fn note(&mut self, source: String, line: Option<usize>, key: &str, what: &str, hint: &str) {
         let key = if self.name.is_empty() { key.to_owned() } else { format!("[{}] {key}", self.name) };
         self.book.mistakes.push(Mistake { source, line, key, what: what.into(), hint: hint.into() });

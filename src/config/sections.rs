@@ -15,6 +15,7 @@ use crate::config::fleet_section;
 use crate::config::guard_key;
 use crate::config::keystone_section;
 use crate::config::oidc_section;
+use crate::config::rate_limits_section;
 use crate::config::reader::Book;
 use crate::config::reader::Section;
 use crate::config::recording_section;
@@ -71,6 +72,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
     let guard = guard_key::read(&mut book.section("member_update"));
     let (body, member_limit) = member_update(&mut book.section("member_update"));
     let (overload, rates) = limits(&mut book.section("limits"));
+    let rate_limits = rate_limits_section::read(&mut book.section("rate_limits"));
     upstream.rules.shed = balance_section::shed(&mut book.section("limits"));
     let mut shadow = shadow_section::read(&mut book.section("shadow"));
     let shadow_diff = shadow_diff_section::read(&mut book.section("shadow_diff"), &rules.log.destination);
@@ -105,6 +107,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
         audit,
         redis: fleet_section::redis(&mut book.section("redis")),
         notifications: fleet_section::notifications(&mut book.section("notifications")),
+        limits: rate_limits,
         settings: Settings::default(),
     }
 }

@@ -8,6 +8,8 @@ use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
+use std::time::Duration;
+use std::time::SystemTime;
 
 use futures_util::FutureExt;
 use futures_util::future::CatchUnwind;
@@ -32,6 +34,8 @@ use crate::edge::accept::Accept;
 use crate::edge::accept::Form;
 use crate::edge::after::After;
 use crate::edge::after::Finish;
+use crate::limits::document::moment;
+use crate::limits::document::whole_seconds;
 use crate::openstack::member_action::Action;
 use crate::openstack::target::MemberPath;
 use crate::refusal::Refusal;
@@ -132,6 +136,9 @@ fn after_panic(account: Box<Account>, panic: &(dyn Any + Send)) -> Box<Refused> 
 /// How many bytes of a refused body are read past, if they are there, so that the connection can be kept.
 const MAX_DISCARDED: usize = 64 * 1024;
 
+/// How many seconds to wait where nobody can tell.
+const RETRY_AFTER: u64 = 5;
+
 /// Writes the answer to a refused call. If its body is not all there, or broken, the connection ends with it.
 fn answer(refused: Refused, form: Form, challenge: &HeaderValue) -> Answer {
     let Refused { refusal, mut call } = refused;
@@ -140,7 +147,10 @@ fn answer(refused: Refused, form: Form, challenge: &HeaderValue) -> Answer {
     account.verdict = Verdict::Refused;
     account.refusal = Some(refusal);
     let status = refusal.status();
-    let (content_type, text) = body(refusal, form, &account);
+    let (content_type, text) = match refusal {
+        Refusal::OverLimit => ("application/json", over_limit(account.retry_after.unwrap_or_default())),
+        _ => body(refusal, form, &account),
+    };
     let mut response = Response::new(Body::full(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -152,7 +162,8 @@ fn answer(refused: Refused, form: Form, challenge: &HeaderValue) -> Answer {
         headers.insert(header::ALLOW, HeaderValue::from_static(allowed(refusal)));
     }
     if refusal.is_passing() {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        let seconds = account.retry_after.map_or(RETRY_AFTER, whole_seconds);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if refusal.ends_connection() || !is_read {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -165,6 +176,19 @@ fn allowed(refusal: Refusal) -> &'static str {
         Refusal::MethodNotAllowed => "GET, PUT, DELETE",
         _ => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
     }
+}
+
+/// Lays out who is over a limit as Repose did, with the moment from which the client may ask again.
+fn over_limit(retry_after: Duration) -> String {
+    let refusal = Refusal::OverLimit;
+    let details = format!("Too many requests. Try again in {} seconds.", whole_seconds(retry_after));
+    serde_json::json!({"overLimit": {
+        "code": refusal.status().as_u16(),
+        "message": refusal.message(),
+        "details": details,
+        "retryAfter": moment(SystemTime::now() + retry_after),
+    }})
+    .to_string()
 }
 
 /// Lays the message out. The `<br />` in JSON is Glance's own.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
 use std::time::SystemTime;
 
 use http::HeaderMap;
@@ -10,6 +11,8 @@ use crate::cache::vouched::Vouched;
 use crate::call::Refused;
 use crate::check::Check;
 use crate::check::Checking;
+use crate::limits::Limits;
+use crate::limits::subject::Asker;
 use crate::member_update::MemberUpdate;
 use crate::member_update::Unproven;
 use crate::member_update::rate::Rates;
@@ -31,6 +34,7 @@ use crate::vouch::no_for_fault;
 pub struct Authenticate {
     vouchers: Vouchers,
     rates: Rates,
+    limits: Limits,
 }
 
 /// Proof that somebody vouches for the one token of the request.
@@ -49,9 +53,9 @@ pub struct Caller {
 }
 
 impl Authenticate {
-    /// Asks those who vouch, within the rates.
-    pub fn new(vouchers: Vouchers, rates: Rates) -> Self {
-        Self { vouchers, rates }
+    /// Asks those who vouch, within the rates and the limits.
+    pub fn new(vouchers: Vouchers, rates: Rates, limits: Limits) -> Self {
+        Self { vouchers, rates, limits }
     }
 }
 
@@ -133,6 +137,12 @@ impl Authenticate {
         let project = identity.project().filter(|_| update.action == Action::Update);
         if project.is_some_and(|project| !self.rates.admits_project(project)) {
             return Err(update.refuse(Refusal::RateLimited, Cow::Borrowed("limits.member_updates_per_project")));
+        }
+        let asker = Asker { identity: Some(&identity), address: account.peer };
+        let route = Some(update.action.route());
+        if let Err(over) = self.limits.admit(&asker, &account.method, route, Instant::now()) {
+            account.retry_after = Some(over.retry_after);
+            return Err(update.refuse(over.refusal, over.cause));
         }
         let told = self
             .check_rules(&update, &identity)

@@ -67,6 +67,14 @@ impl Action {
         }
     }
 
+    /// Returns its route.
+    pub fn route(self) -> &'static str {
+        match self {
+            Self::Update | Self::Delete | Self::Show => "/v2/images/{image_id}/members/{member_id}",
+            Self::Create | Self::List => "/v2/images/{image_id}/members",
+        }
+    }
+
     /// Returns the name of its policy (`glance/policies/image.py`).
     pub fn policy(self) -> &'static str {
         match self {
@@ -106,11 +114,13 @@ impl Action {
 #[cfg(test)]
 mod tests {
     use super::Action;
+    use crate::openstack::route::route;
 
     #[test]
     fn each_action_has_a_word_of_its_own() {
         for action in Action::ALL {
             assert_eq!(Action::parse(action.as_str()), Some(action));
+            assert_eq!(route(action.route(), ""), Some(action.route()));
         }
         assert_eq!(Action::parse("Update"), None);
     }

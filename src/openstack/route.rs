@@ -70,6 +70,7 @@ fn is_named(part: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::ROUTES;
+    use super::known;
     use super::route;
 
     #[test]
@@ -91,9 +92,12 @@ mod tests {
     }
 
     #[test]
-    fn each_route_is_its_own() {
+    fn each_route_is_its_own_and_told_to_operators() {
+        let told: Vec<&str> = include_str!("../../docs/LIMITS.md").split_whitespace().collect();
         for expected in ROUTES {
-            assert_eq!(route(expected, ""), Some(expected));
+            assert_eq!((route(expected, ""), known(expected)), (Some(expected), Some(expected)));
+            assert!(told.contains(&expected), "docs/LIMITS.md lacks {expected}");
         }
+        assert_eq!(known("/v2/images/5efaa75f"), None);
     }
 }

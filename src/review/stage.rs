@@ -66,7 +66,8 @@ impl Stage {
             | Refusal::TokenInvalid
             | Refusal::KeystoneUnavailable
             | Refusal::IssuerUnavailable
-            | Refusal::RateLimited => Self::Token,
+            | Refusal::RateLimited
+            | Refusal::OverLimit => Self::Token,
             Refusal::AccessRuleForbids => Self::AccessRules,
             Refusal::MethodNotAllowed | Refusal::MethodUnsupported => Self::Method,
             Refusal::MediaTypeUnsupported | Refusal::ContentEncodingUnsupported | Refusal::FormBody => Self::Media,

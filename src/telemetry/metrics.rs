@@ -21,6 +21,7 @@ use crate::telemetry::judgement::Judgement;
 use crate::telemetry::known::Counts;
 use crate::telemetry::known::Known;
 use crate::telemetry::life::Life;
+use crate::telemetry::limiting::Limiting;
 use crate::telemetry::outlets::Outlets;
 use crate::telemetry::shadows::Shadows;
 use crate::telemetry::upstreams::UpstreamLabel;
@@ -125,6 +126,8 @@ pub struct Families {
     pub life: Life,
     /// The rules and what Glance said to their verdicts.
     pub judgement: Judgement,
+    /// What limits have counted.
+    pub limiting: Limiting,
     /// One at the state that each upstream's breaker has, else zero.
     pub upstream_state: Family<UpstreamStateLabels, Gauge>,
     /// Requests that each upstream has, up to the end of their answers.
@@ -173,6 +176,7 @@ impl Default for Families {
             upstream_healthy: Family::default(),
             life: Life::default(),
             judgement: Judgement::default(),
+            limiting: Limiting::default(),
             upstream_state: Family::default(),
             upstream_in_flight: Family::default(),
             upstream_connections: Family::default(),
@@ -220,6 +224,7 @@ impl Metrics {
         registry.register("upstream_healthy", "Whether the last health check passed", self.upstream_healthy.clone());
         self.life.register(&mut registry);
         self.judgement.register(&mut registry);
+        self.limiting.register(&mut registry);
         self.register_upstreams(&mut registry);
         let expiry = self.certificate_expiry.clone();
         let help = "When the listener's certificate ends, in seconds since 1970";

@@ -178,11 +178,12 @@ impl Gate {
         assert_is_request_id(reply.header("x-openstack-request-id").expect("a request id"));
         let names_keystone = reply.header("www-authenticate").is_some_and(|value| value == self.challenge());
         assert_eq!(names_keystone, reply.status == 401, "{reason}: WWW-Authenticate");
-        assert_eq!(reply.header("retry-after").is_some(), matches!(reply.status, 429 | 503), "{reason}: Retry-After");
+        let waits = matches!(reply.status, 429 | 503) || refusal == &Refusal::OverLimit;
+        assert_eq!(reply.header("retry-after").is_some(), waits, "{reason}: Retry-After");
         assert_eq!(reply.header("allow").is_some(), reply.status == 405, "{reason}: Allow");
         assert!(reply.is_whole, "{reason}");
         let message = refusal.message();
-        if !message.contains('{') && !reply.body.is_empty() {
+        if !message.contains('{') && !reply.body.is_empty() && refusal != &Refusal::OverLimit {
             let is_json = reply.header("content-type") == Some("application/json");
             let told = if is_json { reply.json()["message"].to_string() } else { reply.text() };
             let message = if is_json { message.replace('"', "\\\"") } else { message.to_owned() };

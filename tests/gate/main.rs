@@ -28,6 +28,7 @@
 //! | `limits` | too much, too slow, and bugs |
 //! | `many_connections` | ten thousand of them |
 //! | `rates` | too often; connections; slow heads |
+//! | `rate_limits` | an operator's own limits, and the document that tells callers of theirs |
 //! | `token_cache`, `ownership_cache` | what is asked once, and when it is asked again |
 //! | `keystone_faults`, `service_token` | Keystone misbehaves; the gate's own token |
 //! | `service_tokens` | the second credential, and tokens that ride on it |
@@ -137,6 +138,7 @@ mod permitted;
 mod process;
 mod promql;
 mod proxy_protocol;
+mod rate_limits;
 mod rates;
 mod recording;
 mod regressions;

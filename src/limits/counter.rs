@@ -1,0 +1,232 @@
+//! What has been spent of each limit: one time a key, in bounded memory, shared by all workers.
+//!
+//! The algorithm is the generic cell rate algorithm (ITU-T I.371): a key is one point in time, the one at which all it
+//! has spent will be given back. A key whose time has passed says nothing and is forgotten.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::hash::RandomState;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+
+use prometheus_client::metrics::gauge::Gauge;
+
+use crate::limits::subject::Subject;
+
+/// How much may be spent: one each interval, and so many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    interval: Duration,
+    burst: u32,
+}
+
+/// Whose spending it is, under which limit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The name of the limit.
+    pub limit: Arc<str>,
+    /// Who is counted together.
+    pub subject: Subject,
+}
+
+/// What is left to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// How many may be spent now.
+    pub remaining: u32,
+    /// How long until one may be; zero if one may now.
+    pub next_in: Duration,
+}
+
+/// Counts what is spent; cloning shares the counts.
+#[derive(Clone)]
+pub struct Counter {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    hasher: RandomState,
+    kept: Gauge,
+    shards: Box<[Mutex<Shard>]>,
+}
+
+/// When each key will have got back all it has spent.
+#[derive(Default)]
+struct Shard {
+    full_at: HashMap<Key, Instant>,
+    swept: Option<Instant>,
+}
+
+/// Into how many parts the keys are split, so that workers seldom wait for each other.
+const SHARDS: usize = 32;
+
+/// How long a full part is not searched again for what can be forgotten.
+const SWEEP_PAUSE: Duration = Duration::from_secs(1);
+
+impl Allowance {
+    /// So many in a time, of which `burst` may come at once.
+    pub fn new(requests: u32, per: Duration, burst: u32) -> Self {
+        Self { interval: per / requests.max(1), burst: burst.max(1) }
+    }
+
+    /// How far in the future a key's time may be for one more to be granted.
+    fn slack(self) -> Duration {
+        self.interval.saturating_mul(self.burst.saturating_sub(1))
+    }
+
+    fn left(self, full_at: Instant, now: Instant) -> Left {
+        let spent = full_at.saturating_duration_since(now);
+        let next_in = spent.saturating_sub(self.slack());
+        let free = self.interval.saturating_mul(self.burst).saturating_sub(spent);
+        let remaining = free.as_nanos().checked_div(self.interval.as_nanos()).unwrap_or_default();
+        Left { remaining: u32::try_from(remaining).unwrap_or(self.burst), next_in }
+    }
+}
+
+impl Counter {
+    /// Has counted nothing yet; `kept` shows how many keys it holds.
+    pub fn new(kept: Gauge) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { shared: Arc::new(Shared { hasher: RandomState::new(), kept, shards }) }
+    }
+
+    /// Spends one, at most `max_keys` keys being told apart; those for which there is no room share one for each limit.
+    ///
+    /// # Errors
+    /// Tells how long to wait until one may be spent.
+    pub fn spend(&self, key: Key, allowance: Allowance, max_keys: usize, now: Instant) -> Result<(), Duration> {
+        let Some(mut shard) = self.shard(&key) else { return Ok(()) };
+        let before = shard.full_at.len();
+        let spent = shard.spend(key, allowance, max_keys / SHARDS, now);
+        let after = shard.full_at.len();
+        drop(shard);
+        let change = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.shared.kept.inc_by(change(after) - change(before));
+        spent
+    }
+
+    /// Tells what is left, without spending.
+    pub fn look(&self, key: &Key, allowance: Allowance, now: Instant) -> Left {
+        let full_at = self.shard(key).and_then(|shard| shard.full_at.get(key).copied());
+        allowance.left(full_at.unwrap_or(now), now)
+    }
+
+    fn shard(&self, key: &Key) -> Option<MutexGuard<'_, Shard>> {
+        let hash = usize::try_from(self.shared.hasher.hash_one(key) >> 32).unwrap_or_default();
+        // an entry is whole, whatever happened to whoever held it
+        self.shared.shards.get(hash % SHARDS).map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Shard {
+    fn spend(&mut self, key: Key, allowance: Allowance, room: usize, now: Instant) -> Result<(), Duration> {
+        let key = self.place(key, room, now);
+        let full_at = self.full_at.get(&key).copied().map_or(now, |full_at| full_at.max(now));
+        let next_in = allowance.left(full_at, now).next_in;
+        if !next_in.is_zero() {
+            return Err(next_in);
+        }
+        self.full_at.insert(key, full_at + allowance.interval);
+        Ok(())
+    }
+
+    /// Returns the key, or the one that it shares with others when there is no room for it.
+    fn place(&mut self, key: Key, room: usize, now: Instant) -> Key {
+        if self.full_at.len() < room || self.full_at.contains_key(&key) {
+            return key;
+        }
+        if self.swept.is_none_or(|swept| now.saturating_duration_since(swept) >= SWEEP_PAUSE) {
+            self.swept = Some(now);
+            self.full_at.retain(|_, full_at| *full_at > now);
+        }
+        if self.full_at.len() < room { key } else { Key { subject: Subject::Rest, ..key } }
+    }
+}
+
+impl fmt::Debug for Counter {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Counter").field("kept", &self.shared.kept.get()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+    use std::time::Instant;
+
+    use prometheus_client::metrics::gauge::Gauge;
+
+    use super::Allowance;
+    use super::Counter;
+    use super::Key;
+    use super::SHARDS;
+    use crate::limits::subject::Subject;
+
+    const MANY: usize = 100_000;
+
+    fn key(number: u32) -> Key {
+        Key { limit: "limit".into(), subject: Subject::Address(IpAddr::V4(number.into())) }
+    }
+
+    #[test]
+    fn a_burst_is_granted_at_once_and_then_one_each_interval() {
+        let (counter, start) = (Counter::new(Gauge::default()), Instant::now());
+        let allowance = Allowance::new(6, Duration::from_mins(1), 3);
+        let spend = |after: u64| counter.spend(key(1), allowance, MANY, start + Duration::from_secs(after));
+        assert_eq!([spend(0), spend(0), spend(0)], [Ok(()); 3]);
+        assert_eq!(spend(0), Err(Duration::from_secs(10)));
+        assert_eq!(spend(4), Err(Duration::from_secs(6)));
+        assert_eq!((spend(10), spend(10)), (Ok(()), Err(Duration::from_secs(10))));
+        // who waited long has the burst again, and no more
+        assert_eq!([spend(500), spend(500), spend(500)], [Ok(()); 3]);
+        assert_eq!(spend(500), Err(Duration::from_secs(10)));
+        // nobody else has spent anything
+        assert_eq!(counter.spend(key(2), allowance, MANY, start), Ok(()));
+    }
+
+    #[test]
+    fn over_a_long_time_no_more_is_granted_than_the_rate() {
+        let (counter, start) = (Counter::new(Gauge::default()), Instant::now());
+        let allowance = Allowance::new(100, Duration::from_secs(1), 10);
+        let granted = (0..100_000u64)
+            .filter(|step| counter.spend(key(1), allowance, MANY, start + Duration::from_millis(*step)).is_ok())
+            .count();
+        assert_eq!(granted, 10_000 + 9);
+    }
+
+    #[test]
+    fn what_is_left_is_told_without_spending() {
+        let (counter, start) = (Counter::new(Gauge::default()), Instant::now());
+        let allowance = Allowance::new(2, Duration::from_secs(10), 2);
+        let look = |after: u64| {
+            let left = counter.look(&key(1), allowance, start + Duration::from_secs(after));
+            (left.remaining, left.next_in.as_secs())
+        };
+        assert_eq!(look(0), (2, 0));
+        for (left, wait) in [(1, 0), (0, 5)] {
+            assert_eq!(counter.spend(key(1), allowance, MANY, start), Ok(()));
+            assert_eq!(look(0), (left, wait));
+        }
+        assert_eq!((look(2), look(5), look(9), look(10)), ((0, 3), (1, 0), (1, 0), (2, 0)));
+    }
+
+    #[test]
+    fn keys_are_bounded_and_those_without_room_share_one() {
+        let kept = Gauge::default();
+        let (counter, start) = (Counter::new(kept.clone()), Instant::now());
+        let allowance = Allowance::new(1, Duration::from_mins(1), 1);
+        let room = 32 * SHARDS;
+        let granted = (0..10_000).filter(|number| counter.spend(key(*number), allowance, room, start).is_ok()).count();
+        assert!((1_000..=1_056).contains(&kept.get()), "{} keys", kept.get());
+        assert!(granted <= room + SHARDS, "{granted} were granted");
+        // what is over is forgotten, and there is room again
+        let later = start + Duration::from_mins(2);
+        assert!((0..100).all(|number| counter.spend(key(20_000 + number), allowance, room, later).is_ok()));
+    }
+}
