@@ -327,7 +327,7 @@ fn a_sink_that_hangs_delays_no_request_and_no_other_sink_and_what_is_lost_is_cou
     run(async {
         let directory = Directory::new();
         let file = directory.path().join("audit.jsonl");
-        let auditor = Auditor::start([0]).await;
+        let auditor = Auditor::start([0; 100]).await;
         let gate = Gate::start(|config| {
             to_server(auditor.url(), 1)(config);
             to_file(config, Events::Guarded, &file);
@@ -336,7 +336,7 @@ fn a_sink_that_hangs_delays_no_request_and_no_other_sink_and_what_is_lost_is_cou
         .await;
         let scene = Scene::new(&gate);
         scene.accept(&gate).token(&scene.member).send().await;
-        eventually("it hangs", || async { auditor.attempts() == 1 }).await;
+        eventually("it hangs", || async { auditor.attempts() > 0 }).await;
         for sent in 2..=40 {
             assert_eq!(scene.accept(&gate).token(&scene.member).send().await.status, 200);
             // one by one, so that only the server's own queue gets full
@@ -352,7 +352,7 @@ fn a_sink_that_hangs_delays_no_request_and_no_other_sink_and_what_is_lost_is_cou
 #[test]
 fn the_end_of_the_gate_waits_for_the_last_events_but_not_for_a_sink_that_hangs() {
     run(async {
-        let (good, hanging) = (Auditor::start([]).await, Auditor::start([0]).await);
+        let (good, hanging) = (Auditor::start([]).await, Auditor::start([0; 100]).await);
         for (auditor, expected) in [(&good, 3), (&hanging, 0)] {
             let mut gate = Gate::start(|config| {
                 to_server(auditor.url(), 1)(config);
