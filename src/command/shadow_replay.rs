@@ -1,5 +1,6 @@
 //! `glance-gate shadow replay`: recorded calls asked again of staging, and what it answers otherwise.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::num::NonZero;
@@ -25,10 +26,10 @@ use crate::command::shadow::report_on;
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Files of calls, as [recording] file has them written, the oldest first; - is standard input
+    /// Files of calls, as [recording] file has them written, the file with the oldest first; - is standard input
     #[arg(value_name = "FILE", required = true)]
     recordings: Vec<PathBuf>,
-    /// The configuration: [shadow] tells whom to ask, with whose credentials and which writes; [shadow_diff] how to compare
+    /// The configuration: [shadow] tells whom to ask, with whose credentials and which writes
     #[arg(long, value_name = "FILE", default_value = "/etc/glance-gate/gate.toml")]
     config: PathBuf,
     /// Whom to ask, in the place of [shadow] target
@@ -48,6 +49,8 @@ pub struct Arguments {
 const MAX_TOLD: u64 = 20;
 /// How many calls are read before they are asked.
 const MAX_READ_AHEAD: usize = 64;
+/// How far from its place a call may stand.
+const MAX_OUT_OF_ORDER: usize = 256;
 
 /// Asks, waits, and reports.
 ///
@@ -80,15 +83,30 @@ pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
 /// Reads all calls; returns how many lines are none.
 fn read_all(recordings: &[PathBuf], calls: &Sender<Recorded>) -> io::Result<u64> {
     let mut bad = 0;
-    for path in recordings {
+    // several calls are under way at once, so that one may have been written before one that was answered earlier
+    let mut waiting = BTreeMap::new();
+    // nobody listens any more if the replay has ended early
+    let hand_on = |call: Option<(_, Recorded)>| {
+        if let Some((_, call)) = call {
+            drop(calls.blocking_send(call));
+        }
+    };
+    for (file, path) in recordings.iter().enumerate() {
         lines::read_file(path, Recorded::parse, |number, line| match line {
-            // nobody listens any more if the replay has ended early
-            Ok(call) => drop(calls.blocking_send(call)),
+            Ok(call) => {
+                waiting.insert((call.ended(), file, number), call);
+                if waiting.len() > MAX_OUT_OF_ORDER {
+                    hand_on(waiting.pop_first());
+                }
+            }
             Err(why) => {
                 bad += 1;
                 tell(bad, || format!("{}:{number}: {why}", path.display()));
             }
         })?;
+    }
+    while !waiting.is_empty() {
+        hand_on(waiting.pop_first());
     }
     Ok(bad)
 }

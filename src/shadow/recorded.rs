@@ -130,6 +130,11 @@ impl Recorded {
         }
     }
 
+    /// Returns when the primary's answer had ended; the beginning of time if that can not be read.
+    pub fn ended(&self) -> SystemTime {
+        timestamp::parse(&self.time).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
     /// Returns the copy that was written down, as if it had been made just now.
     ///
     /// # Errors

@@ -48,7 +48,7 @@ fn what_rests_on_nothing_that_changed_is_remembered() {
         |config| config.upstream.health_check_path = String::new(),
     ];
     for (index, change) in changes.into_iter().enumerate() {
-        run(async { assert_eq!(asked_again(|_, config| change(config)).await, (0, 0), "change {index}") });
+        run(async { assert_eq!(Box::pin(asked_again(|_, config| change(config))).await, (0, 0), "change {index}") });
     }
 }
 
@@ -61,7 +61,7 @@ fn what_rests_on_something_that_changed_is_asked_anew() {
         |config| config.keystone.token_cache_entries = 1000,
     ];
     for (index, change) in keystone.into_iter().enumerate() {
-        run(async { assert_eq!(asked_again(|_, config| change(config)).await, (1, 1), "change {index}") });
+        run(async { assert_eq!(Box::pin(asked_again(|_, config| change(config))).await, (1, 1), "change {index}") });
     }
     let glance: [Change; 3] = [
         |config| config.ownership.cache_time = Duration::from_secs(59),
@@ -69,7 +69,7 @@ fn what_rests_on_something_that_changed_is_asked_anew() {
         |config| config.upstream.servers.push(config.upstream.servers[0].replace("127.0.0.1", "localhost")),
     ];
     for (index, change) in glance.into_iter().enumerate() {
-        run(async { assert_eq!(asked_again(|_, config| change(config)).await, (0, 1), "change {index}") });
+        run(async { assert_eq!(Box::pin(asked_again(|_, config| change(config))).await, (0, 1), "change {index}") });
     }
 }
 

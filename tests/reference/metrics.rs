@@ -57,6 +57,7 @@ fn told() -> Metrics {
     metrics.proxy_header("x");
     metrics.outlets.spans("x").inc();
     metrics.outlets.audit_events("x", "x").inc();
+    metrics.limiting.of("x", "x").admitted.inc();
     tell_of_copies(&metrics);
     let fleet = &metrics.fleet;
     fleet.connected(LinkName::Redis).set(1);
