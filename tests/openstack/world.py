@@ -60,7 +60,7 @@ class World:
         for name in IMAGES:
             path = f"/v2/images/{self.ids['img.' + name]}"
             if IMAGES[name][0].get("protected"):
-                self._patch(path, "/protected", False)
+                self.patch(path, "/protected", False)
             self.call("DELETE", path, accept=(204, 404))
         if not self.like:
             self.identities.close()
@@ -114,7 +114,7 @@ class World:
             self.call("POST", path + "/members", caller, json={"member": self.ids["p.beta"]})
             self.call("DELETE", f"{path}/members/{self.ids['p.beta']}", caller)
         if visibility:
-            self._patch(path, "/visibility", visibility)
+            self.patch(path, "/visibility", visibility)
         if name == "deactivated":
             self.call("POST", path + "/actions/deactivate")
         if name == "deleted":
@@ -123,6 +123,7 @@ class World:
         if not visibility and name != "deleted":
             self.meant[name] = {self.ids.get(f"p.{member}", member): "pending" for member in members}
 
-    def _patch(self, path: str, attribute: str, value) -> None:
+    def patch(self, path: str, attribute: str, value) -> None:
+        """Replaces an attribute of the image at the path."""
         self.call("PATCH", path, json=[{"op": "replace", "path": attribute, "value": value}],
                   headers={"Content-Type": "application/openstack-images-v2.1-json-patch"})
