@@ -47,7 +47,7 @@ class Server:
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(self.command(), env=self.environment(), stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL, cwd=self.folder, start_new_session=True)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()

@@ -22,6 +22,7 @@ use crate::audit;
 use crate::certificates::Authority;
 use crate::client::Connection;
 use crate::collector::Collector;
+use crate::harness::DeadPort;
 use crate::harness::Directory;
 use crate::harness::Gate;
 use crate::harness::eventually;
@@ -158,9 +159,7 @@ async fn exported() -> Exported {
     let mut connection = Connection::open(trusting.address).await;
     connection.send("GET / HTTP/1.1\r\n\r\n").await;
     trusting.wait_for_metric("glance_gate_proxy_headers_total{outcome=\"missing\"}", 1).await;
-    let alone = Gate::start(|config| config.redis.url = "redis://127.0.0.1:1".into()).await;
-    alone.wait_for_metric("glance_gate_fleet_connected{link=\"redis\"}", 0).await;
-    exported.add(&alone.metrics().await);
+    exported.add(&Box::pin(alone()).await);
     exported.add(&strict.metrics().await);
     exported.add(&trusting.metrics().await);
     exported
@@ -181,6 +180,14 @@ async fn disagree(gate: &Gate, scene: &Scene) {
         gate.wait_for_metric(&changes, 1).await;
     }
     gate.glance.set_fault(Fault::None);
+}
+
+/// Returns the metrics of a gate that can not reach the others.
+async fn alone() -> String {
+    let dead = DeadPort::new();
+    let gate = Gate::start(|config| config.redis.url = dead.url().replace("http:", "redis:")).await;
+    gate.wait_for_metric("glance_gate_fleet_connected{link=\"redis\"}", 0).await;
+    gate.metrics().await
 }
 
 /// Returns the metrics of a gate that ends TLS, has seen a good and a bad handshake, and could not change its

@@ -112,7 +112,7 @@ def test_changes_of_images_and_members_are_heard(gate, world):
     other = world.ids["p.gamma"]
     stale = 'glance_gate_cache_requests_total{cache="ownership",result="stale"}'
     forgotten = 'glance_gate_fleet_forgotten_total{link="notifications",what="image"}'
-    within(20, lambda: accept(gate, world, world.tokens["beta"]) == 200)
+    within(60, lambda: accept(gate, world, world.tokens["beta"]) == 200)
     for method, path, arguments in (
         ("PATCH", image, renaming()),
         ("POST", image + "/members", {"json": {"member": other}}),
@@ -129,7 +129,7 @@ def test_tokens_that_keystone_ends_are_heard_of(gate, world, telling, change):
     keystone, project = Keystone(telling), telling["projects"]["beta"]
     user, bystander = keystone.user(project), world.tokens["beta"]
     for token in (user["token"], bystander):
-        within(20, lambda token=token: accept(gate, world, token) == 200)
+        within(60, lambda token=token: accept(gate, world, token) == 200)
     forgotten = 'glance_gate_fleet_forgotten_total{link="notifications",what="user"}'
     before = metric(gate, forgotten)
     address = f"{keystone.url}/users/{user['id']}"
