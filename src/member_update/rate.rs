@@ -2,6 +2,7 @@
 //! share their counts, by all of them together.
 
 use std::fmt;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,9 +72,7 @@ impl Rates {
 
     /// Counts a member update of the project; tells whether it is within its rate.
     pub fn admits_project(&self, project: &ProjectId) -> bool {
-        let bound = self.config.per_project;
-        bound == 0
-            || self.admits(bound, self.counts.projects.observe(project, 1), || Key::new("project", project.as_str()))
+        self.admits(&self.counts.projects, self.config.per_project, project, || Key::new("project", project.as_str()))
     }
 
     /// Counts a question to Keystone for the client's sake; tells whether it may be asked.
@@ -87,12 +86,16 @@ impl Rates {
     }
 
     fn admits_address(&self, rate: &Rate, bound: usize, kind: &str, client: IpAddr) -> bool {
-        bound == 0 || self.admits(bound, rate.observe(&client, 1), || Key::new(kind, &client.to_string()))
+        self.admits(rate, bound, &client, || Key::new(kind, &client.to_string()))
     }
 
-    /// Tells whether one more is within the bound, after so many here; other gates are told if it is.
-    fn admits(&self, bound: usize, count: isize, key: impl FnOnce() -> Key) -> bool {
-        let Ok(count) = u64::try_from(count) else { return false };
+    /// Counts one more; tells whether it is within the bound. Other gates are told if it is.
+    fn admits<K: Hash>(&self, rate: &Rate, bound: usize, one: &K, key: impl FnOnce() -> Key) -> bool {
+        if bound == 0 {
+            return true;
+        }
+        // one that was taken back in the next window may leave less than nothing
+        let count = u64::try_from(rate.observe(one, 1)).unwrap_or_default();
         let bound = u64::try_from(bound).unwrap_or(u64::MAX);
         if !self.tally.is_open() {
             return count <= bound;
@@ -102,6 +105,8 @@ impl Rates {
         if is_admitted {
             self.tally.note(key, Counted::Admitted);
         } else if count <= bound {
+            // what others have used up comes free in the course of the second: a refusal for its sake takes none of it
+            rate.observe(one, -1);
             self.tally.note(key, Counted::Refused);
         }
         is_admitted
