@@ -8,6 +8,7 @@ use crate::openstack::request_id::Draw;
 use crate::openstack::request_id::RequestId;
 use crate::openstack::route;
 use crate::shadow::config::Config;
+use crate::shadow::headers::X_GLANCE_GATE_SHADOW;
 
 /// The routes whose bodies are images: they are never copied, whatever is configured.
 const DATA: [&str; 2] = ["/v2/images/{image_id}/file", "/v2/images/{image_id}/stage"];
@@ -26,6 +27,10 @@ pub enum Sampled {
 /// Decides about a request; `mount` is the prefix that Glance is served under.
 pub fn sample(config: &Config, head: &Parts, request_id: RequestId, mount: &str) -> Sampled {
     if request_id.draw(Draw::First) >= config.percent {
+        return Sampled::No;
+    }
+    if config.has_target() && head.headers.contains_key(X_GLANCE_GATE_SHADOW) {
+        // two gates that are each other's staging, or one that is its own, would copy it for ever
         return Sampled::No;
     }
     let is_safe = is_safe(&head.method);
@@ -95,6 +100,17 @@ mod tests {
         assert_eq!(sampled(&config, "GET", "/v2/images/i", ""), Sampled::No);
         config.methods = vec![Method::HEAD];
         assert_eq!(sampled(&config, "GET", "/v2/images", ""), Sampled::No);
+    }
+
+    #[test]
+    fn what_is_a_copy_already_goes_to_no_other_staging() {
+        let request = Request::get("/v2/images").header("x-glance-gate-shadow", "req-1").body(());
+        let (head, ()) = request.expect("a request").into_parts();
+        let mut config = Config::default();
+        let sampled = |config: &Config| sample(config, &head, RequestId::random(), "");
+        assert_eq!(sampled(&config), Sampled::Read("/v2/images"), "a recording has it");
+        config.target = "http://staging:9292".into();
+        assert_eq!(sampled(&config), Sampled::No);
     }
 
     #[test]
