@@ -30,7 +30,7 @@ const MAX_SHOWN: usize = 120;
 /// How long a target may be that is told.
 const MAX_TARGET: usize = 1024;
 /// A name with one of these in it may be that of a secret.
-const SECRET_PARTS: [&str; 12] = [
+const SECRET_PARTS: [&str; 13] = [
     "auth",
     "cookie",
     "credential",
@@ -39,11 +39,14 @@ const SECRET_PARTS: [&str; 12] = [
     "passphrase",
     "passwd",
     "password",
+    "pwd",
     "secret",
     "session",
     "signature",
     "token",
 ];
+/// A name that has one of these as its last word may be that of a signature, as in the URLs of Swift and Azure.
+const SECRET_ENDS: [&str; 2] = ["sig", "hmac"];
 /// Names that only sound like it.
 const PLAIN_NAMES: [&str; 4] = ["sort_key", "header:www-authenticate", "author", "keystone"];
 /// Glance's closed vocabularies: statuses, visibilities, statuses of members, formats of disks and containers, media
@@ -157,7 +160,8 @@ pub fn sounds_secret(name: &str) -> bool {
         return false;
     }
     let name = name.to_ascii_lowercase();
-    SECRET_PARTS.iter().any(|part| name.contains(part))
+    let last = name.rsplit(['_', '-', '/']).next().unwrap_or_default();
+    SECRET_PARTS.iter().any(|part| name.contains(part)) || SECRET_ENDS.contains(&last)
 }
 
 /// Tells whether a text may hold a secret: a token, a user within a URL (RFC 3986 section 3.2.1), or the name of a secret
@@ -242,6 +246,8 @@ mod tests {
             ("/x", "Bearer eyJhbGciOiJFUzI1NiJ9.e30.x"),
             ("/direct_url", "swift+https://user:word@keystone/v3/container"),
             ("/locations/*/url", "s3://access:secret@host/bucket"),
+            ("/locations/*/url", "https://swift/v1/a/c/o?temp_url_sig=732fcac3&temp_url_expires=1"),
+            ("/locations/*/url", "https://a.blob.core.windows.net/c/b?sv=2024&sig=abc"),
             ("/secret_note", "x"),
             ("/metadata/API-Key", "x"),
             ("body", "<p>password: hunter2</p>"),

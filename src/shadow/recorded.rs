@@ -14,6 +14,7 @@ use http::Method;
 use http::StatusCode;
 use serde::Deserialize;
 use serde::Serialize;
+use serde_json::Map;
 use serde_json::Value;
 
 use crate::diff::answered::Answered;
@@ -220,12 +221,22 @@ fn hide(value: &mut Value) -> bool {
     match value {
         Value::String(text) if shown::looks_secret(text) => hide_all(value),
         Value::Array(values) => values.iter_mut().fold(false, |is_hidden, value| hide(value) | is_hidden),
-        Value::Object(fields) => fields.iter_mut().fold(false, |is_hidden, (name, value)| {
-            let is_secret = shown::sounds_secret(name) && !value.is_null();
-            is_hidden | if is_secret { hide_all(value) } else { hide(value) }
-        }),
+        Value::Object(fields) => {
+            let is_about_one = is_change_of_a_secret(fields);
+            fields.iter_mut().fold(false, |is_hidden, (name, value)| {
+                let is_secret = shown::sounds_secret(name) || is_about_one && name == "value";
+                is_hidden | if is_secret && !value.is_null() { hide_all(value) } else { hide(value) }
+            })
+        }
         Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
+}
+
+/// Tells whether this is a step of a JSON patch (RFC 6902) whose path names a secret; Glance's older form, `{"add": path}`,
+/// has the path elsewhere.
+fn is_change_of_a_secret(fields: &Map<String, Value>) -> bool {
+    let is_path = |text: &&str| text.starts_with('/');
+    fields.contains_key("value") && fields.values().filter_map(Value::as_str).filter(is_path).any(shown::sounds_secret)
 }
 
 fn hide_all(value: &mut Value) -> bool {
@@ -249,4 +260,24 @@ fn read(headers: &[(String, String)]) -> Result<HeaderMap, String> {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
 fn is_false(flag: &bool) -> bool {
     !*flag
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hidden;
+
+    #[test]
+    fn a_patch_of_a_secret_is_written_down_without_its_value() {
+        for (text, expected) in [
+            (
+                r#"[{"op":"add","path":"/admin_password","value":"hunter2"},{"op":"replace","path":"/name","value":"x"}]"#,
+                r#"[{"op":"add","path":"/admin_password","value":"hidden"},{"op":"replace","path":"/name","value":"x"}]"#,
+            ),
+            (r#"[{"add":"/os_secret","value":{"a":1}}]"#, r#"[{"add":"/os_secret","value":"hidden"}]"#),
+        ] {
+            assert_eq!(hidden(text), (expected.to_owned(), true));
+        }
+        let plain = r#"[{"op":"remove","path":"/admin_password"},{"op":"replace","path":"/name","value":"x"}]"#;
+        assert_eq!(hidden(plain), (plain.to_owned(), false));
+    }
 }
