@@ -107,7 +107,9 @@ impl Rules {
     /// Puts rules in force; those that were there before go on counting.
     pub fn new(rules: &[Rule], before: Option<&Self>) -> Self {
         let hits = |rule: &Rule| {
-            let known = before.and_then(|before| before.0.iter().find(|known| known.rule == *rule));
+            // a rule that only stands elsewhere now is the same one
+            let is_same = |known: &&Counted| Rule { line: rule.line, ..known.rule.clone() } == *rule;
+            let known = before.and_then(|before| before.0.iter().find(is_same));
             known.map_or(0, |known| known.hits.load(Ordering::Relaxed))
         };
         Self(rules.iter().map(|rule| Counted { rule: rule.clone(), hits: hits(rule).into() }).collect())
@@ -229,7 +231,8 @@ mod tests {
         assert!(rules.reason(SEEN, midnight).is_some());
         assert!(rules.reason(SEEN, midnight + day - Duration::from_secs(1)).is_some());
         assert!(rules.reason(SEEN, midnight + day).is_none());
-        let again = Rules::new(&[Rule { expires: Some(last), ..rule("status") }, rule("body")], Some(&rules));
+        let moved = Rule { expires: Some(last), line: 7, ..rule("status") };
+        let again = Rules::new(&[moved, rule("body")], Some(&rules));
         let states = again.states(midnight + day);
         assert_eq!(
             states.iter().map(|state| (state.hits, state.is_expired)).collect::<Vec<_>>(),
