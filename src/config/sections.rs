@@ -75,6 +75,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
     let rate_limits = rate_limits_section::read(&mut book.section("rate_limits"));
     upstream.rules.shed = balance_section::shed(&mut book.section("limits"));
     let mut shadow = shadow_section::read(&mut book.section("shadow"));
+    shadow_section::check_target(&shadow, &upstream.servers, &mut book.section("shadow"));
     let shadow_diff = shadow_diff_section::read(&mut book.section("shadow_diff"), &rules.log.destination);
     let others = [&rules.log.destination, &shadow_diff.log.destination];
     let recording = recording_section::read(&mut book.section("recording"), others);

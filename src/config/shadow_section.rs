@@ -66,6 +66,15 @@ pub fn read(section: &mut Section<'_, '_>) -> Config {
     config
 }
 
+/// Tells that staging is the primary, where writes are copied: each would be done twice.
+pub fn check_target(config: &Config, upstreams: &[String], section: &mut Section<'_, '_>) {
+    let target = Server::parse(&config.target);
+    if !config.writes.is_empty() && target.is_some() && upstreams.iter().any(|name| Server::parse(name) == target) {
+        let hint = "another server, or writes = []";
+        section.mistake("target", "it is one of [upstream] servers, which would be written to twice", hint);
+    }
+}
+
 fn server(section: &mut Section<'_, '_>, key: &'static str, default: String) -> String {
     let name: String = section.get(key, default);
     let is_server = matches!(Server::parse(&name), Some(Server::Http(_) | Server::Https(_)));
@@ -76,7 +85,8 @@ fn server(section: &mut Section<'_, '_>, key: &'static str, default: String) -> 
             "http://host:port or https://host:port, without a path",
         );
     }
-    name
+    // paths are put behind it
+    name.trim_end_matches('/').to_owned()
 }
 
 fn credentials(section: &mut Section<'_, '_>) -> Credentials {
@@ -223,4 +233,30 @@ fn percent(section: &mut Section<'_, '_>, key: &'static str, default: u8) -> u8 
 fn path(section: &mut Section<'_, '_>, key: &'static str) -> Option<PathBuf> {
     let path: PathBuf = section.get(key, PathBuf::new());
     if path.as_os_str().is_empty() { None } else { Some(path) }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::load::parse;
+    use crate::config::mistake::Mistake;
+    use crate::shadow::config::Config;
+
+    fn read(text: &str) -> Result<Config, Vec<Mistake>> {
+        let environment = [("GLANCE_GATE_KEYSTONE_AUTHTOKEN_PASSWORD".to_owned(), "x".to_owned())];
+        parse("gate.toml", text, &environment).map(|(config, ..)| config.shadow)
+    }
+
+    #[test]
+    fn a_last_slash_of_the_target_is_not_written_twice() {
+        let config = read("[shadow]\ntarget = \"http://staging:9292/\"\n").expect("a good file");
+        assert_eq!(config.target, "http://staging:9292");
+    }
+
+    #[test]
+    fn no_write_is_copied_to_an_upstream() {
+        let text = "[upstream]\nservers = [\"http://a:1\", \"http://b:1\"]\n[shadow]\ntarget = \"http://b:1/\"\n";
+        assert!(read(text).is_ok());
+        let mistakes = read(&format!("{text}writes = [\"PUT /v2/images/{{image_id}}\"]\n")).err().unwrap_or_default();
+        assert_eq!(mistakes.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [Some(4)], "{mistakes:#?}");
+    }
 }
