@@ -1,5 +1,6 @@
 //! Recorded calls asked again: of a staging Glance, at a chosen rate, with the comparison that live copies have.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::config::Config;
 use crate::diff::answered::Answered;
 use crate::diff::asked::Asked;
 use crate::diff::judge::Judge;
+use crate::page::reading::Reading;
 use crate::shadow::Desk;
 use crate::shadow::consumer::Consumer;
 use crate::shadow::copied::Copied;
@@ -31,7 +33,7 @@ pub struct Replaying {
 }
 
 /// What became of the calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// They were handed on to be asked.
     pub asked: u64,
@@ -39,6 +41,10 @@ pub struct Totals {
     pub not_named: u64,
     /// They can not be asked again.
     pub unusable: u64,
+    /// How many were asked and not compared, by what came of them or by the reason, as the metrics name it.
+    pub not_compared: BTreeMap<String, u64>,
+    /// How many lines of differences could not be written.
+    pub unwritten: u64,
 }
 
 /// The comparison of what was recorded with what is answered now.
@@ -60,7 +66,8 @@ impl Replaying {
         let consumers: Vec<Arc<dyn Consumer>> = vec![Arc::new(WithRecorded(built.shadow.judge.clone()))];
         let plan = Arc::new(Plan { consumers, ..Plan::clone(&desk.plan) });
         let desk = Desk { shadow: desk.shadow.clone(), plan };
-        Ok(Self { built, desk, pause: Duration::from_secs(1) / calls_a_second.get() })
+        let pause = (Duration::from_secs(1) / calls_a_second.get()).max(Duration::from_nanos(1));
+        Ok(Self { built, desk, pause })
     }
 
     /// Asks them one after the other, and waits for the last answer; tells `skipped` of each that is not asked.
@@ -88,8 +95,10 @@ impl Replaying {
                 continue;
             }
             ticks.tick().await;
-            // each copy that waits grows old: they wait here instead
-            self.until(|waiting, _| waiting == 0).await;
+            // each copy that waits grows old: they wait here instead, and a write for those before it
+            let room = if is_safe(&copied.asked.method) { limits.in_flight } else { 1 };
+            let room = i64::try_from(room).unwrap_or(i64::MAX);
+            self.until(|waiting, under_way| waiting == 0 && under_way < room).await;
             self.desk.ask_again(Copied { since: std::time::Instant::now(), ..copied });
             totals.asked += 1;
         }
@@ -98,12 +107,19 @@ impl Replaying {
         // it has nothing left to do
         drop(thread.await);
         self.built.shadow.finish();
+        self.count_lost(&mut totals);
         totals
     }
 
-    /// Returns the counters, as text.
-    pub fn metrics(&self) -> String {
-        self.built.metrics.encode()
+    /// Reads from the counters what was not compared, and what was not written.
+    fn count_lost(&self, totals: &mut Totals) {
+        let reading = Reading::of(&self.built.metrics.encode());
+        let outcomes = reading.all("shadow_copies_total").map(|sample| (sample.label("outcome"), sample.count()));
+        let reasons = reading.all("shadow_dropped_total").map(|sample| (sample.label("reason"), sample.count()));
+        let lost = outcomes.filter(|(outcome, _)| *outcome != "sent").chain(reasons).filter(|(_, count)| *count > 0);
+        totals.not_compared = lost.map(|(why, count)| (why.to_owned(), count)).collect();
+        let lines = |outcome| reading.sum("shadow_difference_lines_total", "outcome", outcome);
+        totals.unwritten = lines("dropped") + lines("failed");
     }
 
     fn is_named(&self, copied: &Copied) -> bool {

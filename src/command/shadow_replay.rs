@@ -9,8 +9,11 @@ use std::process::ExitCode;
 use std::thread;
 
 use glance_gate::app::replaying::Replaying;
+use glance_gate::app::replaying::Totals;
+use glance_gate::client::endpoint::Server;
 use glance_gate::config::Config;
 use glance_gate::review::lines;
+use glance_gate::shadow::config::Credentials;
 use glance_gate::shadow::config::Twice;
 use glance_gate::shadow::recorded::Recorded;
 use glance_gate::telemetry::line_log::Destination;
@@ -33,7 +36,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", default_value = "/etc/glance-gate/gate.toml")]
     config: PathBuf,
     /// Whom to ask, in the place of [shadow] target
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = server)]
     to: Option<String>,
     /// How many calls a second, at most
     #[arg(long, value_name = "CALLS", default_value = "20")]
@@ -52,6 +55,9 @@ const MAX_READ_AHEAD: usize = 64;
 /// How far from its place a call may stand.
 const MAX_OUT_OF_ORDER: usize = 256;
 
+/// Why a call is not compared because the configuration says so.
+const CHOSEN: [&str; 2] = ["project", "no_credential"];
+
 /// Asks, waits, and reports.
 ///
 /// # Errors
@@ -61,6 +67,9 @@ pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
     if fs::exists(&arguments.out)? {
         let out = arguments.out.display();
         return Err(io::Error::other(format!("{out} is there already: name another file with --out")));
+    }
+    if config.shadow.credentials == Credentials::Keep {
+        return Err(io::Error::other("[shadow] credentials = \"keep\": the callers' tokens were not recorded"));
     }
     let replaying = Replaying::new(&adapted(config, arguments), arguments.rate)?;
     let (calls, read) = mpsc::channel(MAX_READ_AHEAD);
@@ -77,7 +86,24 @@ pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
         "glance-gate: {asked} calls asked again; not asked: {not_named} writes that [shadow] writes does not name, \
          {unusable} that can not be asked again, {bad} lines that are none"
     );
-    report_on(std::slice::from_ref(&arguments.out), &arguments.judged)
+    let lost = tell_lost(&totals);
+    let code = report_on(std::slice::from_ref(&arguments.out), &arguments.judged)?;
+    // what was not compared could differ
+    Ok(if lost > 0 { ExitCode::from(EXIT_UNUSABLE) } else { code })
+}
+
+/// Tells what was not compared and not written; returns how much of it should have been.
+fn tell_lost(totals: &Totals) -> u64 {
+    if !totals.not_compared.is_empty() {
+        let all: u64 = totals.not_compared.values().sum();
+        let reasons: Vec<String> = totals.not_compared.iter().map(|(why, count)| format!("{why} {count}")).collect();
+        eprintln!("glance-gate: {all} of them were not compared: {}", reasons.join(", "));
+    }
+    if totals.unwritten > 0 {
+        eprintln!("glance-gate: {} lines of differences could not be written", totals.unwritten);
+    }
+    let lost = totals.not_compared.iter().filter(|(why, _)| !CHOSEN.contains(&why.as_str()));
+    lost.map(|(_, count)| count).sum::<u64>() + totals.unwritten
 }
 
 /// Reads all calls; returns how many lines are none.
@@ -131,4 +157,12 @@ fn adapted(mut config: Config, arguments: &Arguments) -> Config {
     config.shadow_diff.log.destination = Destination::File(arguments.out.clone());
     config.shadow_diff.log.rotate_at = 0;
     config
+}
+
+/// Reads the name of a server, as `[shadow] target` is written.
+fn server(text: &str) -> Result<String, String> {
+    match Server::parse(text) {
+        Some(Server::Http(_) | Server::Https(_)) => Ok(text.trim_end_matches('/').to_owned()),
+        Some(Server::Unix(_)) | None => Err("it must be http://host:port or https://host:port, without a path".into()),
+    }
 }

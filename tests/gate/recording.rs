@@ -176,3 +176,40 @@ fn what_is_no_recorded_call_and_what_may_not_be_written_is_told_and_skipped() {
         assert!(stage.staging.seen().iter().all(|seen| seen.method != "DELETE"));
     });
 }
+
+#[test]
+fn a_replay_proves_nothing_about_calls_that_were_not_compared() {
+    run(async {
+        let directory = Directory::new();
+        let (gate, scene) = recorded(&directory.path().join("calls.jsonl")).await;
+        let stage = Stage::start(&scene, directory).await;
+        let known = fs::read_to_string(stage.directory.path().join("exchange.toml")).expect("the credentials");
+        let (others, rest) = known.rsplit_once("secret-of-staging").expect("the stranger's secret");
+        private(&stage.directory, "exchange.toml", &format!("{others}wrong{rest}"));
+        let ended = stage.replay(&gate, "differences.jsonl", &[]).await;
+        assert_eq!(ended.code, Some(2), "{}\n{}", ended.out, ended.errors);
+        assert!(ended.errors.contains("1 of them were not compared: login_failed 1\n"), "{}", ended.errors);
+    });
+}
+
+#[test]
+fn a_replay_that_can_not_be_one_asks_nobody() {
+    run(async {
+        let directory = Directory::new();
+        let (gate, scene) = recorded(&directory.path().join("calls.jsonl")).await;
+        let stage = Stage::start(&scene, directory).await;
+        let calls = stage.directory.path().join("calls.jsonl").display().to_string();
+        let section = "[shadow]\ncredentials = \"keep\"\nkeep_credentials = \"staging may have production tokens\"\n";
+        let config = stage.directory.write("keep.toml", &text(&gate.keystone, &gate.glance, section));
+        let config = config.display().to_string();
+        let environment = [("GLANCE_GATE_KEYSTONE_AUTHTOKEN_PASSWORD", "x")];
+        let url = stage.staging.glance.url();
+        for (to, why) in [(&url, "tokens were not recorded"), (&format!("{url}/v2"), "without a path")] {
+            let arguments = ["shadow", "replay", &calls, "--config", &config, "--to", to];
+            let ended = Process::run(&arguments, &environment).await;
+            assert_eq!(ended.code, Some(2), "{}", ended.errors);
+            assert!(ended.errors.contains(why), "{}", ended.errors);
+        }
+        assert!(stage.staging.seen().is_empty());
+    });
+}
