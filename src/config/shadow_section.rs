@@ -97,6 +97,9 @@ fn credentials(section: &mut Section<'_, '_>) -> Credentials {
     if word != Word::Keep && !said.is_empty() {
         section.mistake("keep_credentials", "credentials are not kept", "\"\", or credentials = \"keep\"");
     }
+    if word != Word::Exchange && !file.as_os_str().is_empty() {
+        section.mistake("exchange_file", "credentials are not exchanged", "\"\", or credentials = \"exchange\"");
+    }
     match word {
         Word::Strip => Credentials::Strip,
         Word::Exchange if file.as_os_str().is_empty() => {
@@ -258,5 +261,11 @@ mod tests {
         assert!(read(text).is_ok());
         let mistakes = read(&format!("{text}writes = [\"PUT /v2/images/{{image_id}}\"]\n")).err().unwrap_or_default();
         assert_eq!(mistakes.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [Some(4)], "{mistakes:#?}");
+    }
+
+    #[test]
+    fn a_file_of_credentials_that_nobody_reads_is_a_mistake() {
+        let mistakes = read("[shadow]\nexchange_file = \"/x/staging.toml\"\n").err().unwrap_or_default();
+        assert_eq!(mistakes.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [Some(2)], "{mistakes:#?}");
     }
 }
