@@ -182,14 +182,18 @@ impl Config {
         self.is_by_caller
             || !self.projects.is_empty()
             || match &self.credentials {
-                Credentials::Exchange(file) => file.credentials.iter().any(StagingCredential::names_somebody),
-                Credentials::Strip | Credentials::Keep => false,
+                // without a target nobody is given a token
+                Credentials::Exchange(file) if self.has_target() => {
+                    file.credentials.iter().any(StagingCredential::names_somebody)
+                }
+                Credentials::Exchange(_) | Credentials::Strip | Credentials::Keep => false,
             }
     }
 
     /// Tells whether the caller's token must be at hand off the request's way.
     pub fn needs_token(&self) -> bool {
-        self.needs_identity() || self.credentials == Credentials::Keep || self.twice == Twice::Primary
+        let is_for_staging = self.credentials == Credentials::Keep || self.twice == Twice::Primary;
+        self.needs_identity() || self.has_target() && is_for_staging
     }
 }
 
@@ -197,5 +201,30 @@ impl StagingCredential {
     /// Tells whether it stands for some callers only.
     pub fn names_somebody(&self) -> bool {
         self.project.is_some() || self.user.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+    use super::Credentials;
+    use super::ExchangeFile;
+    use super::StagingCredential;
+    use super::Twice;
+    use crate::secret::Secret;
+
+    #[test]
+    fn without_a_target_no_token_is_kept_for_staging_and_nobody_is_asked_about_one() {
+        let (id, secret) = (String::new(), Secret::new(String::new()));
+        let named = StagingCredential { project: Some("p".into()), user: None, id, secret };
+        let file = ExchangeFile { credentials: vec![named], ..ExchangeFile::default() };
+        let exchange = Config { credentials: Credentials::Exchange(file), ..Config::default() };
+        let keep = Config { credentials: Credentials::Keep, ..Config::default() };
+        let twice = Config { twice: Twice::Primary, ..Config::default() };
+        for (config, needs_identity) in [(exchange, true), (keep, false), (twice, false)] {
+            assert!(!config.needs_identity() && !config.needs_token(), "{config:?}");
+            let config = Config { target: "http://staging:9292".into(), ..config };
+            assert!(config.needs_identity() == needs_identity && config.needs_token(), "{config:?}");
+        }
     }
 }
