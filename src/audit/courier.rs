@@ -126,12 +126,17 @@ async fn deliver<C: Carrier>(
             tokio::time::sleep(LAST_PAUSE).await;
         } else {
             tokio::select! {
-                () = tokio::time::sleep(trouble.pause.unwrap_or(pause).min(LONGEST_PAUSE)) => {}
+                () = tokio::time::sleep(bounded(trouble.pause.unwrap_or(pause))) => {}
                 () = closing.cancelled() => {}
             }
         }
-        pause *= 2;
+        pause = bounded(pause.saturating_mul(2));
     }
+}
+
+/// Keeps a pause, doubled or asked for by the sink, in bounds: a sink may be away for days, and must not be asked in a loop.
+fn bounded(pause: Duration) -> Duration {
+    pause.clamp(FIRST_PAUSE, LONGEST_PAUSE)
 }
 
 impl Reach {
@@ -191,5 +196,24 @@ impl Trouble {
     /// Tells a cause.
     pub fn new(cause: impl fmt::Display) -> Self {
         Self { cause: cause.to_string(), pause: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::FIRST_PAUSE;
+    use super::LONGEST_PAUSE;
+    use super::bounded;
+
+    #[test]
+    fn pauses_stay_in_bounds_however_long_a_sink_is_away() {
+        let mut pause = FIRST_PAUSE;
+        for _ in 0..1_000 {
+            pause = bounded(pause.saturating_mul(2));
+        }
+        assert_eq!(pause, LONGEST_PAUSE);
+        assert_eq!((bounded(Duration::ZERO), bounded(Duration::MAX)), (FIRST_PAUSE, LONGEST_PAUSE));
     }
 }
