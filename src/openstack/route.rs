@@ -1,5 +1,7 @@
 //! The routes of the Image API by name: a path without the ids in it, so that paths can be told of in classes.
 
+use percent_encoding::percent_decode_str;
+
 /// The routes that Glance has below its mount (Image API v2, and its `/v2` router).
 const ROUTES: [&str; 28] = [
     "/",
@@ -33,7 +35,10 @@ const ROUTES: [&str; 28] = [
 ];
 
 /// Returns the route of a path below the mount; nothing for a path that Glance does not know.
+///
+/// Glance looks at the path without its escapes, so `/v2/images/{image_id}/%66ile` is what it is to Glance.
 pub fn route(path: &str, mount: &str) -> Option<&'static str> {
+    let path = percent_decode_str(path).decode_utf8_lossy();
     let path = path.strip_prefix(mount)?;
     let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
     ROUTES.into_iter().find(|route| is_at(path, route))
@@ -81,6 +86,9 @@ mod tests {
             ("/v2/images/5efaa75f/members/m", "", Some("/v2/images/{image_id}/members/{member_id}")),
             ("/image/v2/images/5efaa75f/file", "/image", Some("/v2/images/{image_id}/file")),
             ("/v2/images/5efaa75f/file", "/image", None),
+            ("/v2/images/5efaa75f/%66il%65", "", Some("/v2/images/{image_id}/file")),
+            ("/%76%32/images/5efaa75f/tags/%C3%BC", "", Some("/v2/images/{image_id}/tags/{tag}")),
+            ("/v2/images/5efaa75f/%unknown", "", None),
             ("/v2/images/5efaa75f/unknown", "", None),
             ("/v2x/images", "", None),
             ("/", "", Some("/")),
