@@ -79,10 +79,16 @@ impl Allowance {
         self.interval.saturating_mul(self.burst.saturating_sub(1))
     }
 
+    /// How far in the future a key's time is once all of the burst is spent.
+    fn whole(self) -> Duration {
+        self.interval.saturating_mul(self.burst)
+    }
+
     fn left(self, full_at: Instant, now: Instant) -> Left {
-        let spent = full_at.saturating_duration_since(now);
+        // more than all can not be spent; what was under a longer limit of the same name is no more than that
+        let spent = full_at.saturating_duration_since(now).min(self.whole());
         let next_in = spent.saturating_sub(self.slack());
-        let free = self.interval.saturating_mul(self.burst).saturating_sub(spent);
+        let free = self.whole().saturating_sub(spent);
         let remaining = free.as_nanos().checked_div(self.interval.as_nanos()).unwrap_or_default();
         Left { remaining: u32::try_from(remaining).unwrap_or(self.burst), next_in }
     }
@@ -129,6 +135,8 @@ impl Shard {
         let full_at = self.full_at.get(&key).copied().map_or(now, |full_at| full_at.max(now));
         let next_in = allowance.left(full_at, now).next_in;
         if !next_in.is_zero() {
+            // written down, so that it ends under the limit that holds now
+            self.full_at.insert(key, full_at.min(now + allowance.whole()));
             return Err(next_in);
         }
         self.full_at.insert(key, full_at + allowance.interval);
@@ -214,6 +222,20 @@ mod tests {
             assert_eq!(look(0), (left, wait));
         }
         assert_eq!((look(2), look(5), look(9), look(10)), ((0, 3), (1, 0), (1, 0), (2, 0)));
+    }
+
+    #[test]
+    fn who_has_spent_a_long_limit_waits_no_longer_than_the_new_one_says() {
+        let (counter, start) = (Counter::new(Gauge::default()), Instant::now());
+        let (old, new) =
+            (Allowance::new(1, Duration::from_hours(24), 1), Allowance::new(10, Duration::from_mins(1), 10));
+        let spend = |allowance, after: u64| counter.spend(key(1), allowance, MANY, start + Duration::from_secs(after));
+        assert_eq!((spend(old, 0).is_ok(), spend(old, 0).is_ok()), (true, false));
+        let left = counter.look(&key(1), new, start);
+        assert_eq!((left.remaining, left.next_in), (0, Duration::from_secs(6)));
+        assert_eq!(spend(new, 0), Err(Duration::from_secs(6)), "what was spent stays spent");
+        assert_eq!((spend(new, 6), spend(new, 6)), (Ok(()), Err(Duration::from_secs(6))));
+        assert!((0..10).all(|_| spend(new, 66).is_ok()), "and is given back as always");
     }
 
     #[test]
