@@ -194,7 +194,7 @@ fn traces(bencher: Bencher, traces: &str) {
     });
     let metrics = Metrics::default();
     let rules = Rules::new(rules::config::Config::default(), Config::default().decided_by(), &metrics);
-    let audit = Audit::new(&audit::config::Config::default(), "", &metrics).expect("an audit that is off");
+    let audit = Audit::new(&audit::config::Config::default(), "", Vec::new(), &metrics).expect("an audit that is off");
     let mut told = TellLayer::new(metrics.clone(), rules, audit).layer(inner);
     if traces == "without" {
         bencher.with_inputs(call).bench_local_values(|call| told.call(call).now_or_never().is_some());

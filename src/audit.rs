@@ -28,7 +28,6 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::SystemTime;
 
-use http::Method;
 use http::StatusCode;
 use http::Uri;
 use http::uri::Parts;
@@ -46,6 +45,7 @@ use crate::call::Account;
 use crate::call::Branch;
 use crate::call::Call;
 use crate::openstack::member_action::Action;
+use crate::openstack::target::MemberPath;
 use crate::openstack::target::Target;
 use crate::telemetry::metrics::Metrics;
 
@@ -58,6 +58,8 @@ pub struct Audit {
 struct Shared {
     events: Events,
     mount: String,
+    /// Which calls on members are guarded.
+    guarded: Vec<Action>,
     queue_bytes: usize,
     /// What counts an event that never got to the desk: it is lost to each sink.
     lost: Vec<Counter>,
@@ -68,27 +70,34 @@ struct Shared {
 
 impl Audit {
     /// Prepares what the configuration asks for; nothing is opened and nothing is sent yet. `mount` is the prefix that
-    /// Glance is served under.
+    /// Glance is served under, and `guarded` are the calls on members that are.
     ///
     /// # Errors
     /// Fails if the map, a certificate or a name can not be used.
-    pub fn new(config: &Config, mount: &str, metrics: &Metrics) -> io::Result<Self> {
-        Self::with(config, mount, metrics, Arc::default())
+    pub fn new(config: &Config, mount: &str, guarded: Vec<Action>, metrics: &Metrics) -> io::Result<Self> {
+        Self::with(config, mount, guarded, metrics, Arc::default())
     }
 
     /// Prepares another configuration.
     ///
     /// # Errors
     /// As [`Audit::new`].
-    pub fn renewed(&self, config: &Config, mount: &str, metrics: &Metrics) -> io::Result<Self> {
-        Self::with(config, mount, metrics, self.shared.desk.clone())
+    pub fn renewed(&self, config: &Config, mount: &str, guarded: Vec<Action>, metrics: &Metrics) -> io::Result<Self> {
+        Self::with(config, mount, guarded, metrics, self.shared.desk.clone())
     }
 
-    fn with(config: &Config, mount: &str, metrics: &Metrics, desk: Arc<Desk>) -> io::Result<Self> {
+    fn with(
+        config: &Config,
+        mount: &str,
+        guarded: Vec<Action>,
+        metrics: &Metrics,
+        desk: Arc<Desk>,
+    ) -> io::Result<Self> {
         let plan = Plan::new(config, metrics)?;
         let shared = Shared {
             events: config.events,
             mount: mount.to_owned(),
+            guarded,
             queue_bytes: config.queue_bytes,
             lost: plan.lost(),
             desk,
@@ -131,17 +140,22 @@ impl Audit {
         let mut parts = Parts::default();
         parts.path_and_query.clone_from(&account.target);
         let target = Uri::from_parts(parts).ok().and_then(|uri| Target::parse(&uri, &self.shared.mount).ok());
+        let guarded = |action: Option<Action>| {
+            let action = action.filter(|action| self.shared.guarded.contains(action));
+            action.map_or(Branch::Passthrough, Branch::Member)
+        };
         account.branch = match target {
             Some(Target::Member(path)) => {
                 account.path = Some(path);
-                match account.method {
-                    // whether these are guarded is not known here: they are told of with writes, or with all
-                    Method::GET | Method::HEAD | Method::DELETE => Branch::Passthrough,
-                    _ => Branch::Member(Action::Update),
-                }
+                guarded(Action::on_member(&account.method))
+            }
+            Some(Target::Members(_)) => {
+                let text = account.target.as_ref();
+                account.path = text.and_then(|text| MemberPath::of_members(text, &self.shared.mount).ok());
+                guarded(Action::on_members(&account.method))
             }
             Some(Target::Healthcheck) => Branch::Healthcheck,
-            Some(Target::Members(_) | Target::Image(_) | Target::Other) => Branch::Passthrough,
+            Some(Target::Image(_) | Target::Other) => Branch::Passthrough,
             None => Branch::Unrouted,
         };
     }

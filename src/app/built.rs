@@ -111,7 +111,7 @@ impl Built {
             tracing: Tracing::new(config, &metrics)?,
             shadow: Shadowing::new(config, &verifier, &metrics)?,
             verifier,
-            audit: Audit::new(&config.audit, &config.server.mount, &metrics)?,
+            audit: Audit::new(&config.audit, &config.server.mount, config.guard.actions().collect(), &metrics)?,
             fleet,
             metrics,
         };
@@ -151,7 +151,8 @@ impl Built {
         let wire = Wire::new(&config.server.wire, &config.server.trusted_proxies, metrics)?;
         let tracing = self.tracing.succeed(config, metrics)?;
         let shadow = self.shadow.renewed(config, &verifier)?;
-        let audit = self.audit.renewed(&config.audit, &config.server.mount, metrics)?;
+        let guarded = config.guard.actions().collect();
+        let audit = self.audit.renewed(&config.audit, &config.server.mount, guarded, metrics)?;
         let fleet = self.fleet.succeed(config)?;
         // what is known of the upstreams' health stays with them: a reload makes no dead one look alive
         let upstream_trust = basis::upstream_trust(config)?;

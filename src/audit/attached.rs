@@ -58,7 +58,7 @@ pub fn attachments(told: &Told) -> Vec<Attachment<'_>> {
         reason: account.refusal.map(Refusal::reason),
         cause: account.cause.as_deref(),
         image_id: path.map(MemberPath::image),
-        member_id: path.map(MemberPath::member),
+        member_id: account.member_id(),
         member_status: account.status.as_ref().map(|status| match status {
             RequestedStatus::Known(status) => status.as_str(),
             RequestedStatus::Unknown(_) => "unknown",

@@ -22,8 +22,11 @@ use crate::harness::Gate;
 use crate::harness::eventually;
 use crate::harness::run;
 use crate::jws;
+use crate::member_family::all;
+use crate::member_family::members_target;
 use crate::scene::MEMBER;
 use crate::scene::OWNER;
+use crate::scene::STRANGER;
 use crate::scene::Scene;
 
 /// Sets a gate to write the events into this file.
@@ -306,6 +309,45 @@ fn a_client_that_hangs_up_leaves_an_event_whose_outcome_nobody_knows() {
         gate.glance.set_fault(Fault::None);
         scene.accept(&gate).token(&scene.member).send().await;
         events(&file, 2).await;
+    });
+}
+
+#[test]
+fn the_whole_guarded_family_is_told_even_if_nobody_waits_for_the_answer() {
+    run(async {
+        let directory = Directory::new();
+        let file = directory.path().join("audit.jsonl");
+        let gate = Gate::start(|config| {
+            all(config);
+            to_file(config, Events::Guarded, &file);
+        })
+        .await;
+        let scene = Scene::new(&gate);
+        let members = members_target(&scene);
+        let share = || gate.call("POST", &members).json(format!(r#"{{"member": "{STRANGER}"}}"#)).token(&scene.owner);
+        assert_eq!(share().send().await.status, 200);
+        let event = events(&file, 1).await.remove(0);
+        assert_eq!(attached(&event, "glance_gate")["member_id"], STRANGER, "with whom it is shared");
+        gate.glance.set_fault_on("/v2", Fault::Hang);
+        let calls = [
+            ("member_create", share()),
+            ("member_list", gate.call("GET", &members).token(&scene.owner)),
+            ("member_show", gate.call("GET", &scene.target).token(&scene.owner)),
+            ("member_delete", gate.call("DELETE", &scene.target).token(&scene.owner)),
+        ];
+        for (number, (branch, call)) in calls.into_iter().enumerate() {
+            let mut connection = Connection::open(gate.address).await;
+            connection.send(call.bytes()).await;
+            gate.wait_for_metric("glance_gate_in_flight_requests", 1).await;
+            drop(connection);
+            gate.wait_for_metric("glance_gate_in_flight_requests", 0).await;
+            let event = events(&file, 2 + number).await.remove(1 + number);
+            let decision = attached(&event, "glance_gate");
+            assert_eq!((&decision["branch"], &event["outcome"]), (&json!(branch), &json!("unknown")));
+            assert_eq!(decision["image_id"], json!(scene.image), "{branch}");
+            let named = decision["member_id"].as_str();
+            assert_eq!(named, (event["requestPath"] == scene.target.as_str()).then_some(MEMBER), "{branch}");
+        }
     });
 }
 
