@@ -136,10 +136,12 @@ pub fn build(parts: Parts) -> HttpService {
         .service(forward.clone());
 
     // PUT /v2/images/{image_id}/members/{member_id}, and what else `guard` names: prove, then forward
+    let authenticate =
+        Authenticate::new(parts.vouchers.clone(), parts.rates.clone(), parts.limits.clone(), parts.rules.clone());
     let member_update = ServiceBuilder::new()
         .layer(EnforceLayer::new(parts.rules.clone(), watched.clone())) // a refusal is answered, or only told: what its rule is set to
         .layer(parts.member_limit) // here, not on the trunk: uploads may take hours
-        .layer(check(Authenticate::new(parts.vouchers.clone(), parts.rates.clone(), parts.limits.clone()))) // Unproven → Authenticated: who asks?
+        .layer(check(authenticate)) // Unproven → Authenticated: who asks?
         .layer(check(Validate::new(parts.body, parts.profile))) // Authenticated → Validated: what exactly do they ask?
         .layer(check(Authorize::new(lookup, parts.verifier, parts.profile, parts.rates))) // Validated → Permitted: may they?
         .map_request(crate::member_update::MemberUpdate::into_call) // only a permitted update is a call again

@@ -184,9 +184,11 @@ impl LimitsGate {
         let route = route(call.head.uri.path(), &self.mount);
         let asker = Asker { identity: call.account.identity.as_deref(), address: call.account.peer };
         let Err(over) = self.limits.admit(&asker, &call.head.method, route, Instant::now()) else { return Ok(call) };
-        call.account.retry_after = Some(over.retry_after);
         call.account.verdict = match self.rules.mode(over.refusal, call.account.project()) {
-            Mode::Enforce => return Err(call.refuse(over.refusal, over.cause)),
+            Mode::Enforce => {
+                call.account.retry_after = Some(over.retry_after);
+                return Err(call.refuse(over.refusal, over.cause));
+            }
             Mode::Observe => Verdict::WouldRefuse,
             Mode::Off => Verdict::RuleOff,
         };

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
 
@@ -9,6 +10,7 @@ use http::HeaderMap;
 
 use crate::cache::vouched::Vouched;
 use crate::call::Refused;
+use crate::call::Verdict;
 use crate::check::Check;
 use crate::check::Checking;
 use crate::limits::Limits;
@@ -23,6 +25,8 @@ use crate::openstack::token::Credential;
 use crate::openstack::token::UnverifiedToken;
 use crate::openstack::token::X_SERVICE_TOKEN;
 use crate::refusal::Refusal;
+use crate::rules::Rules;
+use crate::rules::setting::Mode;
 use crate::secret::Secret;
 use crate::vouch::No;
 use crate::vouch::Telling;
@@ -35,6 +39,7 @@ pub struct Authenticate {
     vouchers: Vouchers,
     rates: Rates,
     limits: Limits,
+    rules: Rules,
 }
 
 /// Proof that somebody vouches for the one token of the request.
@@ -53,9 +58,9 @@ pub struct Caller {
 }
 
 impl Authenticate {
-    /// Asks those who vouch, within the rates and the limits.
-    pub fn new(vouchers: Vouchers, rates: Rates, limits: Limits) -> Self {
-        Self { vouchers, rates, limits }
+    /// Asks those who vouch, within the rates and the limits; `rules` say whether who is over one is refused.
+    pub fn new(vouchers: Vouchers, rates: Rates, limits: Limits, rules: Rules) -> Self {
+        Self { vouchers, rates, limits, rules }
     }
 }
 
@@ -96,11 +101,14 @@ impl Caller {
 impl Check<MemberUpdate<Unproven>> for Authenticate {
     type Proven = MemberUpdate<Authenticated>;
 
-    fn check(self: &Arc<Self>, update: MemberUpdate<Unproven>) -> Checking<Self::Proven> {
+    fn check(self: &Arc<Self>, mut update: MemberUpdate<Unproven>) -> Checking<Self::Proven> {
         let client = update.call.account.peer;
         if update.action == Action::Update && !self.rates.admits_client(client) {
             let cause = Cow::Borrowed("limits.member_updates_per_client");
-            return Checking::Done(Err(update.refuse(Refusal::RateLimited, cause)));
+            update = match self.over(update, Refusal::RateLimited, cause, None) {
+                Ok(update) => update,
+                Err(refused) => return Checking::Done(Err(refused)),
+            };
         }
         let credential = match self.vouchers.credential(&update.call.head.headers) {
             Ok(credential) => credential,
@@ -136,13 +144,14 @@ impl Authenticate {
         account.token_age = Some(vouched.since.elapsed());
         let project = identity.project().filter(|_| update.action == Action::Update);
         if project.is_some_and(|project| !self.rates.admits_project(project)) {
-            return Err(update.refuse(Refusal::RateLimited, Cow::Borrowed("limits.member_updates_per_project")));
+            let cause = Cow::Borrowed("limits.member_updates_per_project");
+            update = self.over(update, Refusal::RateLimited, cause, None)?;
         }
+        let account = &update.call.account;
         let asker = Asker { identity: Some(&identity), address: account.peer };
         let route = Some(update.action.route());
         if let Err(over) = self.limits.admit(&asker, &account.method, route, Instant::now()) {
-            account.retry_after = Some(over.retry_after);
-            return Err(update.refuse(over.refusal, over.cause));
+            update = self.over(update, over.refusal, over.cause, Some(over.retry_after))?;
         }
         let told = self
             .check_rules(&update, &identity)
@@ -154,6 +163,29 @@ impl Authenticate {
         let service = service.filter(|_| identity.is_expired_at(SystemTime::now()));
         let caller = Arc::new(Caller { credential, service, identity, telling: self.vouchers.telling() });
         Ok(update.prove(|Unproven(())| Authenticated { caller }))
+    }
+
+    /// Says no to who asks too often. Where that is only told of, it is noted and the other checks go on: asking often must
+    /// not be a way past them.
+    fn over(
+        &self,
+        mut update: MemberUpdate<Unproven>,
+        refusal: Refusal,
+        cause: Cow<'static, str>,
+        retry_after: Option<Duration>,
+    ) -> Result<MemberUpdate<Unproven>, Box<Refused>> {
+        let account = &mut update.call.account;
+        account.verdict = match self.rules.mode(refusal, account.project()) {
+            Mode::Enforce => {
+                account.retry_after = retry_after;
+                return Err(update.refuse(refusal, cause));
+            }
+            Mode::Observe => Verdict::WouldRefuse,
+            Mode::Off => Verdict::RuleOff,
+        };
+        account.refusal = Some(refusal);
+        account.cause = Some(cause);
+        Ok(update)
     }
 
     fn check_rules(&self, update: &MemberUpdate<Unproven>, identity: &Identity) -> Result<(), No> {

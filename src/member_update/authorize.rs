@@ -121,11 +121,15 @@ fn conclude(
     seen: Option<Seen>,
 ) -> Result<MemberUpdate<Permitted>, Box<Refused>> {
     update.call.account.seen = seen;
-    update.call.account.verdict = match decision {
+    let verdict = match decision {
         Decision::Permit => Verdict::Permitted,
         Decision::Ask => Verdict::Asked,
         Decision::Refuse(refusal) => return Err(update.refuse(refusal, None)),
     };
+    // a limit that is not enforced stays what is told of
+    if update.call.account.refusal.is_none() {
+        update.call.account.verdict = verdict;
+    }
     Ok(update.prove(|validated| Permitted { request: validated.into_request() }))
 }
 

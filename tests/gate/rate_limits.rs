@@ -225,6 +225,32 @@ fn a_limit_that_only_observes_is_told_and_forwarded() {
 }
 
 #[test]
+fn a_limit_that_only_observes_is_no_way_past_the_checks() {
+    run(async {
+        for by_limit in [true, false] {
+            let gate = Gate::start(|config| {
+                if by_limit {
+                    limits(config, vec![limit("projects", Group::Project, 1)]);
+                    config.limits.answer = OverLimitAnswer::OverLimit;
+                } else {
+                    config.rates.per_client = 1;
+                }
+                for refusal in [Refusal::RateLimited, Refusal::OverLimit] {
+                    config.rules.settings.insert(refusal.reason(), Setting::Observe);
+                }
+            })
+            .await;
+            let scene = Scene::new(&gate);
+            for _ in 0..3 {
+                let reply = scene.accept(&gate).token(&scene.owner).send().await;
+                gate.expect_refusal(&reply, "owner_forbidden").await;
+            }
+            assert_eq!(gate.count("PUT", &scene.target), 0);
+        }
+    });
+}
+
+#[test]
 fn callers_see_their_limits_and_what_is_left() {
     run(async {
         let gate = Gate::start(|config| {
