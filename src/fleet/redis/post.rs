@@ -100,7 +100,8 @@ impl Writer {
     pub async fn send_rest(&mut self, mut redis: MultiplexedConnection, waiting: &mut Waiting) {
         loop {
             waiting.take_rest(&mut self.unsent, MAX_NEWS);
-            if self.unsent.is_empty() && !waiting.has_dropped() || self.publish(&mut redis, waiting).await.is_err() {
+            self.has_lost |= waiting.has_dropped();
+            if self.unsent.is_empty() && !self.has_lost || self.publish(&mut redis, waiting).await.is_err() {
                 return;
             }
         }
