@@ -67,6 +67,11 @@ impl Vouchers {
         Credential::from_headers(headers, self.issuers.is_some())
     }
 
+    /// Takes the credential of a request that just passes through, as Glance will read it.
+    pub fn passing_credential(&self, headers: &HeaderMap) -> Option<Credential> {
+        Credential::as_glance_reads(headers, self.issuers.is_some())
+    }
+
     /// Returns what the credential proves, if that is remembered.
     pub fn at_hand(&self, credential: &Credential) -> Option<Vouched> {
         match credential {

@@ -163,7 +163,8 @@ impl LimitsGate {
         if call.account.identity.is_some() {
             return Knows::Enough;
         }
-        let Ok(credential) = self.vouchers.credential(&call.head.headers) else { return Knows::Enough };
+        // not as strictly as guarded calls are read: a second token, or the alias, must not hide whom Glance will see
+        let Some(credential) = self.vouchers.passing_credential(&call.head.headers) else { return Knows::Enough };
         if let Some(vouched) = self.vouchers.at_hand(&credential) {
             note(call, &vouched);
             return Knows::Enough;

@@ -83,6 +83,17 @@ impl Credential {
         }
     }
 
+    /// Takes the credential that keystonemiddleware would go by, of a request that is Glance's to judge: the alias counts
+    /// where there is no `X-Auth-Token`, and of several the last, as uWSGI reads them.
+    pub fn as_glance_reads(headers: &HeaderMap, has_issuer: bool) -> Option<Self> {
+        let last = |name: &HeaderName| headers.get_all(name).iter().next_back();
+        match last(&X_AUTH_TOKEN).or_else(|| last(&X_STORAGE_TOKEN)) {
+            Some(token) => UnverifiedToken::parse(token).ok().map(Self::Keystone),
+            None if has_issuer => UnverifiedToken::bearer_from_headers(headers).ok().map(Self::Bearer),
+            None => None,
+        }
+    }
+
     /// Returns the token of whichever kind.
     pub fn token(&self) -> &UnverifiedToken {
         match self {

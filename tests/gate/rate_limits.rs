@@ -176,6 +176,24 @@ fn a_token_that_nobody_vouches_for_is_glances_to_refuse() {
 }
 
 #[test]
+fn nobody_hides_behind_another_token_or_another_header_for_it() {
+    run(async {
+        let gate = Gate::start(|config| limits(config, vec![limit("projects", Group::Project, 1)])).await;
+        let scene = Scene::new(&gate);
+        let call = || gate.call("GET", LIST).header("Accept", "application/json");
+        assert_eq!(call().header("X-Storage-Token", &scene.member).send().await.status, 200, "Glance takes it");
+        for call in [
+            call().header("X-Storage-Token", &scene.member),
+            call().token(&scene.member).header("X-Storage-Token", "never-issued"),
+            call().token("never-issued").token(&scene.member),
+        ] {
+            gate.expect_refusal(&call.send().await, "rate_limited").await;
+        }
+        assert_eq!(gate.count("GET", LIST), 1);
+    });
+}
+
+#[test]
 fn the_old_answer_is_413_with_an_over_limit() {
     run(async {
         let gate = Gate::start(|config| {
