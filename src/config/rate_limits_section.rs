@@ -7,6 +7,7 @@ use crate::config::reader::Section;
 use crate::limits::config::Config;
 use crate::limits::config::Identify;
 use crate::limits::config::OverLimitAnswer;
+use crate::openstack::route::route;
 
 /// Reads the section and the file that it names.
 pub fn read(section: &mut Section<'_, '_>) -> Config {
@@ -30,6 +31,9 @@ pub fn read(section: &mut Section<'_, '_>) -> Config {
     let is_path = config.document.starts_with('/') && !config.document.ends_with('/');
     if !config.document.is_empty() && (!is_path || config.document.contains(['?', '%', '#', ' '])) {
         section.mistake("document", "no plain path", "\"\" for none, or such as \"/v2/limits\"");
+    }
+    if route(&config.document, "").is_some() {
+        section.mistake("document", "Glance answers this path, and nobody would reach it", "such as \"/v2/limits\"");
     }
     if !(1_000..=10_000_000).contains(&config.max_keys) {
         section.mistake("max_keys", "too few to tell callers apart, or too many to keep", "1000 to 10000000");
@@ -100,5 +104,7 @@ mod tests {
         assert!(with_file("[[limit]\n").expect_err("no TOML").join("").contains("must be TOML"));
         let gone = read("[rate_limits]\nrules_file = \"/nowhere/limits.toml\"\ndocument = \"v2\"\nmax_keys = 1\n");
         assert_eq!(gone.expect_err("mistakes").len(), 3);
+        let hides = read("[rate_limits]\ndocument = \"/v2/images\"\n").expect_err("a mistake").join("");
+        assert!(hides.contains("Glance answers this path"), "{hides}");
     }
 }
