@@ -12,6 +12,8 @@ use http::header::USER_AGENT;
 use crate::call::Account;
 use crate::call::Call;
 use crate::call::Outline;
+use crate::openstack::member::RequestedStatus;
+use crate::openstack::member_request::RequestedMember;
 
 /// What an event tells of a request besides its account: taken down at the start, before headers are changed.
 #[derive(Clone, Debug)]
@@ -85,6 +87,49 @@ impl Told {
         let target = self.account.target.as_ref().map_or(0, |target| target.as_str().len());
         let agent = self.noted.agent.as_ref().map_or(0, HeaderValue::len);
         let cause = self.account.cause.as_ref().map_or(0, |cause| cause.len());
-        WEIGHT + 2 * target + agent + cause
+        // what a body asks for that is nothing known is kept whole, and may be as long as a body
+        let status = match &self.account.status {
+            Some(RequestedStatus::Unknown(value)) => value.len(),
+            Some(RequestedStatus::Known(_)) | None => 0,
+        };
+        let member = match &self.account.member {
+            Some(RequestedMember::Unknown(value)) => value.len(),
+            Some(RequestedMember::Known(_)) | None => 0,
+        };
+        WEIGHT + 2 * target + agent + cause + status + member
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+    use std::time::SystemTime;
+
+    use http::Request;
+
+    use super::Ended;
+    use super::Noted;
+    use super::Token;
+    use super::Told;
+    use crate::call::Account;
+    use crate::openstack::member::RequestedStatus;
+    use crate::openstack::member_request::RequestedMember;
+    use crate::openstack::request_id::RequestId;
+    use crate::peer::Peer;
+
+    #[test]
+    fn what_a_body_asks_for_has_its_weight() {
+        let (head, ()) = Request::new(()).into_parts();
+        let peer = Peer::plain(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let account = Box::new(Account::new(RequestId::random(), peer, &head));
+        let noted = Box::new(Noted { agent: None, token: Token::Missing, outline: account.outline() });
+        let (ended, at, took) = (Ended::CutOff, SystemTime::now(), Duration::ZERO);
+        let mut told = Told { noted, account, ended, at, took };
+        let before = told.weight();
+        told.account.status = Some(RequestedStatus::Unknown(vec![b'x'; 60_000].into()));
+        told.account.member = Some(RequestedMember::Unknown(vec![b'x'; 5_000].into()));
+        assert_eq!(told.weight(), before + 65_000);
     }
 }
