@@ -55,7 +55,7 @@ pub struct Recorded {
     /// Its body; none without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<String>,
-    /// Values of the body are hidden, so that it can not be asked again.
+    /// Values of the target or the body are hidden, so that it can not be asked again.
     #[serde(default, skip_serializing_if = "is_false")]
     is_hidden: bool,
     /// It had a token.
@@ -90,6 +90,8 @@ impl Recorded {
     /// Writes a copy down; nothing if its body is no text, which no body of a call on images is.
     pub fn of(copied: &Copied) -> Option<Self> {
         let (body, is_hidden) = hidden(std::str::from_utf8(&copied.body).ok()?);
+        let target = shown::target(&copied.asked.target);
+        let is_hidden = is_hidden || target != copied.asked.target;
         let identity = copied.caller.identity.as_deref();
         let answered = &copied.answered;
         Some(Self {
@@ -97,7 +99,7 @@ impl Recorded {
             time: timestamp::of(copied.at),
             request_id: copied.asked.request_id.to_string(),
             method: copied.asked.method.to_string(),
-            target: copied.asked.target.clone(),
+            target,
             headers: written(&copied.headers),
             body: (!body.is_empty()).then_some(body),
             is_hidden,
@@ -142,7 +144,7 @@ impl Recorded {
     /// Tells why it can not be asked again.
     pub fn into_copied(self, mount: &str) -> Result<Copied, String> {
         if self.is_hidden {
-            return Err("values of its body are hidden".into());
+            return Err("values of its target or its body are hidden".into());
         }
         let request_id = HeaderValue::try_from(&self.request_id).ok().and_then(|value| RequestId::parse(&value));
         let path = self.target.split('?').next().unwrap_or_default();
@@ -264,6 +266,9 @@ fn is_false(flag: &bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    use super::Recorded;
     use super::hidden;
 
     #[test]
@@ -279,5 +284,29 @@ mod tests {
         }
         let plain = r#"[{"op":"remove","path":"/admin_password"},{"op":"replace","path":"/name","value":"x"}]"#;
         assert_eq!(hidden(plain), (plain.to_owned(), false));
+    }
+
+    #[test]
+    fn a_target_with_a_secret_is_written_down_without_it_and_not_asked_again() {
+        let copied = |target: &str| {
+            let line = json!({
+                "version": 1,
+                "time": "2026-11-25T00:00:00Z",
+                "request_id": "req-11111111-2222-4333-8444-555555555555",
+                "method": "GET",
+                "target": target,
+                "headers": [],
+                "had_token": false,
+                "answer": {"status": 200, "headers": [], "body": "unread"},
+            });
+            let recorded = Recorded::parse(line.to_string().as_bytes()).expect("a line");
+            recorded.into_copied("").expect("a call")
+        };
+        let plain = Recorded::of(&copied("/v2/images?name=x&sort_key=name")).expect("text");
+        assert_eq!(plain.target, "/v2/images?name=x&sort_key=name");
+        assert!(plain.into_copied("").is_ok());
+        let secret = Recorded::of(&copied("/v2/images?name=gAAAAABsecret")).expect("text");
+        assert_eq!(secret.target, "/v2/images?name=hidden");
+        assert!(secret.into_copied("").is_err());
     }
 }
