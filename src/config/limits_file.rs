@@ -155,21 +155,21 @@ impl Entry<'_> {
     }
 
     fn list(&mut self, key: &'static str) -> Vec<String> {
-        self.get(key, Vec::<String>::EXPECTED, Some).unwrap_or_default()
+        let hint = "a list of texts, and not an empty one: leave the key out if the limit is for all";
+        self.get(key, hint, |words: Vec<String>| Some(words).filter(|words| !words.is_empty())).unwrap_or_default()
     }
 
     fn methods(&mut self) -> Vec<Method> {
         let known =
             [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
         let parse = |word: &String| known.iter().find(|method| method.as_str() == word).cloned();
-        let hint = "a list of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-        self.get("methods", hint, |words: Vec<String>| words.iter().map(parse).collect()).unwrap_or_default()
+        let hint = "a list of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS; left out for all";
+        self.get("methods", hint, |words: Vec<String>| all_of(&words, parse)).unwrap_or_default()
     }
 
     fn routes(&mut self) -> Vec<&'static str> {
         let hint = "routes of the Image API as docs/LIMITS.md lists them, such as \"/v2/images/{image_id}/file\"";
-        let parse = |words: Vec<String>| words.iter().map(|word| route::known(word)).collect();
-        self.get("routes", hint, parse).unwrap_or_default()
+        self.get("routes", hint, |words: Vec<String>| all_of(&words, |word| route::known(word))).unwrap_or_default()
     }
 
     /// Reads a key; one that is there and does not fit is a mistake.
@@ -196,6 +196,12 @@ impl Entry<'_> {
         let place = format!("limit {}, {key}", self.number);
         self.mistakes.push(mistake(self.file, Some(line_of(self.text, start)), &place, what, hint));
     }
+}
+
+/// Reads each word; nothing if one is not known, or if there is none: an empty list would be for all, not for nothing.
+fn all_of<T>(words: &[String], parse: impl Fn(&String) -> Option<T>) -> Option<Vec<T>> {
+    let read: Option<Vec<T>> = words.iter().map(parse).collect();
+    read.filter(|read| !read.is_empty())
 }
 
 fn mistake(file: &str, line: Option<usize>, key: &str, what: &str, hint: &str) -> Mistake {

@@ -100,6 +100,9 @@ mod tests {
         ] {
             assert!(mistakes.contains(part), "{part}\nnot in\n{mistakes}");
         }
+        let empty = "[[limit]]\nname = \"one\"\ngroup = \"any\"\nrequests = 1\nper = \"1m\"\n\
+                     projects = []\nusers = []\nroles = []\nmethods = []\nroutes = []\n";
+        assert_eq!(with_file(empty).expect_err("limits for nobody are not for all").len(), 5);
         assert!(with_file("limit = 3\n").expect_err("no list").join("").contains("the value does not fit"));
         assert!(with_file("[[limit]\n").expect_err("no TOML").join("").contains("must be TOML"));
         let gone = read("[rate_limits]\nrules_file = \"/nowhere/limits.toml\"\ndocument = \"v2\"\nmax_keys = 1\n");
