@@ -11,6 +11,7 @@ pub mod generation;
 pub mod listeners;
 pub mod operators;
 pub mod per_worker;
+pub mod policy_watch;
 pub mod reload;
 pub mod replaying;
 pub mod shadowing;

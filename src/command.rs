@@ -1,10 +1,12 @@
 //! What the commands share: the configuration, the environment, the exit codes.
 
+pub mod adopt;
 pub mod conform;
 pub mod explain;
 pub mod healthcheck;
 pub mod manual;
 pub mod order;
+pub mod policy;
 pub mod replay;
 pub mod shadow;
 pub mod shadow_replay;

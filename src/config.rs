@@ -12,6 +12,7 @@ pub mod limits_file;
 pub mod load;
 pub mod mistake;
 pub mod oidc_section;
+pub mod policy_section;
 pub mod rate_limits_section;
 pub mod reader;
 pub mod recording_section;
@@ -68,7 +69,7 @@ use crate::upstream::balance;
 use crate::vouch::Telling;
 
 /// Everything an operator can set. `config/gate.toml` holds every key at its default.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Which contract the gate keeps, and for Glance's which default policies.
     pub profile: Profile,
@@ -90,6 +91,8 @@ pub struct Config {
     pub oidc: oidc::Config,
     /// `[upstream] identity`.
     pub telling: Telling,
+    /// `[policy]`, with what its files say.
+    pub policy: glance::policy::Config,
     /// `[ownership]`.
     pub ownership: glance::Config,
     /// `[upstream]`.
@@ -182,14 +185,16 @@ impl Config {
         rules::config::Config { tells_identity: self.telling == Telling::Headers, ..self.rules.clone() }
     }
 
+    /// Returns what decisions are made by.
+    pub fn contract(&self) -> Contract {
+        let defaults = self.profile.policy_defaults().unwrap_or(PolicyDefaults::New);
+        let policy = self.policy.policy(defaults.old_defaults()).clone();
+        Contract { profile: self.profile, policy, lookup_as: self.ownership.lookup_as }
+    }
+
     /// Returns how this configuration decides, if these rules, by reason, have earned their enforcement.
     pub fn plan(&self, earned: BTreeSet<&'static str>) -> Plan {
-        Plan {
-            contract: Contract { profile: self.profile, lookup_as: self.ownership.lookup_as },
-            rules: self.rules(),
-            kill_switch: self.rules.kill_switch,
-            earned,
-        }
+        Plan { contract: self.contract(), rules: self.rules(), kill_switch: self.rules.kill_switch, earned }
     }
 }
 
@@ -206,6 +211,7 @@ impl Default for Config {
             keystone: keystone::config::Config::default(),
             oidc: oidc::Config::default(),
             telling: Telling::Token,
+            policy: glance::policy::Config::default(),
             ownership: glance::Config::default(),
             upstream: balance::Config::default(),
             guard: Guard::default(),

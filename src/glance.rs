@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod asked;
+pub mod policy;
 pub mod watch;
 
 use std::fmt;

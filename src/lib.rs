@@ -29,7 +29,7 @@
 //! | 7 | [`demo`]: the gate between stand-ins, for `demo` and the tests | levels 0–6 |
 //! | 6 | [`app`]: builds everything and runs it | levels 0–5 |
 //! | 5 | [`config`]: gathers every component's `Config`; [`page`]: what operators see | levels 0–4 and each other; `page` no component |
-//! | 4 | [`conform`]: judges an endpoint from outside; [`stack`]: **the request's way, read it first**; [`server`]: connections, knows nothing of `OpenStack`; [`review`]: decisions looked at again | `stack`: levels 0–3; `server`: level 0 without `openstack`; `review`: levels 0–3, nothing that a request goes through; `conform`: only `keystone`, `client` and level 0 |
+//! | 4 | [`conform`]: judges an endpoint from outside; [`stack`]: **the request's way, read it first**; [`server`]: connections, knows nothing of `OpenStack`; [`review`]: decisions looked at again; [`adopt`]: a Glance's own files | `stack`: levels 0–3; `server`: level 0 without `openstack`; `review`: levels 0–3, nothing that a request goes through; `adopt`: levels 0–2; `conform`: only `keystone`, `client` and level 0 |
 //! | 3 | [`edge`], [`route`], [`check`], [`member_update`], [`limits`], [`service_token`], [`identify`], [`vouch`]; [`shadow`]: copies for staging | levels 0–2 and each other; `route` and `member_update` never `upstream` |
 //! | 2 | [`keystone`]: who vouches; [`oidc`]: who else vouches; [`glance`]: who owns; [`upstream`]: the way to the image store; [`rules`]: which refusals are acted on; [`contract`]: whether answers keep their schema; [`audit`]: what auditors are told | levels 0–1, never each other |
 //! | 1 | [`refusal`], [`call`], [`cache`], [`client`], [`fleet`]: what several gates share, [`diff`] | level 0 and each other; `diff` only level 0 |
@@ -39,6 +39,7 @@
 //! find out" ([`keystone::VerifyError`], [`oidc::OidcError`], [`glance::LookupError`]) becomes "no"
 //! ([`refusal::Refusal`]).
 
+pub mod adopt;
 pub mod app;
 pub mod audit;
 pub mod body;

@@ -30,6 +30,7 @@ use tokio::task::JoinSet;
 
 use crate::command::EXIT_MISTAKES;
 use crate::command::EXIT_UNUSABLE;
+use crate::command::adopt;
 use crate::command::conform;
 use crate::command::control_runtime;
 use crate::command::environment;
@@ -39,6 +40,7 @@ use crate::command::healthcheck::Question;
 use crate::command::load_or_tell;
 use crate::command::manual;
 use crate::command::order::order;
+use crate::command::policy;
 use crate::command::replay;
 use crate::command::shadow;
 
@@ -120,6 +122,13 @@ enum Command {
     /// Ask a Glance, or what speaks its API, all that the contract of member updates fixes, with images of its own that it
     /// removes again: exit code 0 if it conforms, 1 if it does not, 2 if it could not be judged
     Conform(Box<conform::Arguments>),
+    /// Write a configuration that only observes out of a deployed Glance's files, and tell what of them the gate can not
+    /// reproduce: exit code 0 if it can all, 1 if something is to be looked at, 2 if something can not be reproduced, 255
+    /// if a file can not be read or written
+    Adopt(adopt::Arguments),
+    /// Look into a policy file
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Run the gate between a Keystone- and a Glance-like neighbour on loopback, and show every answer
     Demo {
         /// End after the tour, with exit code 0 if every answer was the documented one
@@ -164,6 +173,8 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Shadow(command) => shadow::run(&command),
         Command::Conform(arguments) => conform::run(&arguments, stopped()),
+        Command::Adopt(arguments) => Ok(adopt::run(&arguments)),
+        Command::Policy(command) => policy::run(&command),
         Command::Demo { once } => run_demo(once),
         Command::Completions { shell } => manual::completions(Arguments::command(), shell),
         Command::Man { directory } => manual::pages(Arguments::command(), directory.as_deref()),
@@ -225,6 +236,9 @@ fn check(path: &Path) -> io::Result<ExitCode> {
     let file = config.shadow_diff.ignore_file.display();
     for rule in config.shadow_diff.ignore.iter().filter(|rule| rule.is_expired(SystemTime::now())) {
         eprintln!("{file}:{}: {} has expired and ignores no more: {}", rule.line, rule.about(), rule.reason);
+    }
+    for notice in &config.policy.notices {
+        eprintln!("{notice}");
     }
     println!("{}: good", path.display());
     Ok(ExitCode::SUCCESS)

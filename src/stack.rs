@@ -31,6 +31,7 @@ use crate::edge::trace::TraceLayer;
 use crate::framing::Violation;
 use crate::glance::OwnershipLookup;
 use crate::glance::Ownerships;
+use crate::glance::policy::Policy;
 use crate::glance::watch::Passing;
 use crate::glance::watch::WatchLayer;
 use crate::identify::IdentifyLayer;
@@ -72,6 +73,8 @@ pub struct Parts {
     pub ownership: crate::glance::Config,
     /// Which contract is kept.
     pub profile: Profile,
+    /// What Glance's policies say.
+    pub policy: Policy,
     /// What the refusals of the member-update branch lead to.
     pub rules: Rules,
     /// Which calls on members are guarded.
@@ -143,7 +146,7 @@ pub fn build(parts: Parts) -> HttpService {
         .layer(parts.member_limit) // here, not on the trunk: uploads may take hours
         .layer(check(authenticate)) // Unproven → Authenticated: who asks?
         .layer(check(Validate::new(parts.body, parts.profile))) // Authenticated → Validated: what exactly do they ask?
-        .layer(check(Authorize::new(lookup, parts.verifier, parts.profile, parts.rates))) // Validated → Permitted: may they?
+        .layer(check(Authorize::new(lookup, parts.verifier, (parts.profile, parts.policy), parts.rates))) // Validated → Permitted: may they?
         .map_request(crate::member_update::MemberUpdate::into_call) // only a permitted update is a call again
         .service(watched);
 

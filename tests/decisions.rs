@@ -5,9 +5,11 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use glance_gate::glance::LookupAs;
+use glance_gate::glance::policy::Policy;
 use glance_gate::member_update::decide::Decision;
 use glance_gate::member_update::decide::PolicyDefaults;
 use glance_gate::member_update::decide::Profile;
@@ -36,6 +38,10 @@ const PROFILES: [(&str, Profile); 3] = [
 ];
 
 const LOOKUPS: [(&str, LookupAs); 2] = [("caller", LookupAs::Caller), ("service", LookupAs::Service)];
+
+/// What Glance's policies say where its operator has none.
+static NEW: LazyLock<Policy> = LazyLock::new(|| Policy::built_in(PolicyDefaults::New.old_defaults()));
+static LEGACY: LazyLock<Policy> = LazyLock::new(|| Policy::built_in(PolicyDefaults::Legacy.old_defaults()));
 
 /// Who the caller is to the image: what it owns, and what the member in the path is to it.
 const CALLERS: [&str; 4] = ["owner", "owner-as-member", "member", "other"];
@@ -89,16 +95,18 @@ fn outcome(
 ) -> Decision {
     let identity = identity(scope, role);
     let status = status(asked);
-    if let Some(decision) = decide_by_identity(profile, &identity, &status) {
+    let policy = policy(profile);
+    if let Some(decision) = decide_by_identity(profile, policy, &identity, &status) {
         return decision;
     }
     let project = ProjectId::new(if caller.starts_with("owner") { "owner" } else { "caller" });
     let member = named_member(caller);
     decide(Question {
         profile,
+        policy,
         lookup_as,
+        identity: &identity,
         project: &project,
-        roles: &identity.roles,
         seen: &seen(image),
         member,
         status: &status,
@@ -197,6 +205,13 @@ fn compare_with_snapshot(name: &str, table: &str) {
     assert_eq!(table.lines().count(), reviewed.lines().count());
 }
 
+fn policy(profile: Profile) -> &'static Policy {
+    match profile.policy_defaults() {
+        Some(PolicyDefaults::Legacy) => &LEGACY,
+        Some(PolicyDefaults::New) | None => &NEW,
+    }
+}
+
 /// The calls of the family that are no updates; `create` of an id and of something else.
 fn family_requests() -> [(&'static str, MemberRequest); 5] {
     [
@@ -216,13 +231,15 @@ fn each_of_family(mut look: impl FnMut([&str; 6], Decision)) {
                     for (name, request) in family_requests() {
                         for image in IMAGES {
                             let identity = identity(project(caller), role);
-                            let decided = family::decide_by_identity(profile, &identity, &request);
+                            let policy = policy(profile);
+                            let decided = family::decide_by_identity(profile, policy, &identity, &request);
                             let own = ProjectId::new(if caller.starts_with("owner") { "owner" } else { "caller" });
                             let question = family::Question {
                                 profile,
                                 lookup_as,
                                 project: &own,
-                                roles: &identity.roles,
+                                policy,
+                                identity: &identity,
                                 seen: &seen(image),
                                 member: named_member(caller),
                                 request: &request,

@@ -69,6 +69,8 @@ pub struct Built {
     pub has_own_token: Arc<AtomicBool>,
     /// Who owns the images, as far as it is remembered.
     pub ownerships: Ownerships,
+    /// Whether the policy files are those that are in use, as far as is known; bad ones are not used.
+    pub policy_in_use: Arc<AtomicBool>,
     /// Who vouches for access tokens.
     pub issuers: Option<AccessTokens>,
     /// How clients speak to the gate.
@@ -97,6 +99,7 @@ impl Built {
             has_own_token: Arc::default(),
             issuers: vouching::issuers(config, &metrics)?,
             ownerships: Ownerships::new(&config.ownership, fleet.outbox.clone(), &metrics),
+            policy_in_use: Arc::new(AtomicBool::new(true)),
             member_limit: LimitLayer::new(config.member_limit.clone()),
             rates: Rates::new(config.rates.clone(), fleet.tally.clone()),
             limits: Limits::new(config.limits.clone(), &metrics),
@@ -169,6 +172,7 @@ impl Built {
             basis,
             verifier,
             has_own_token,
+            policy_in_use: Arc::new(AtomicBool::new(true)),
             issuers,
             ownerships,
             member_limit: self.member_limit.renewed(config.member_limit.clone()),
@@ -238,6 +242,7 @@ impl Built {
             ownerships: self.ownerships.clone(),
             ownership: config.ownership.clone(),
             profile: config.profile,
+            policy: config.contract().policy,
             rules: self.rules.clone(),
             guard: config.guard,
             body: config.body.clone(),

@@ -22,6 +22,7 @@ use crate::app::exports::Exports;
 use crate::app::generation::Current;
 use crate::app::generation::Generation;
 use crate::app::operators;
+use crate::app::policy_watch;
 use crate::app::reload::Reloader;
 use crate::contract::Answers;
 use crate::keystone::TokenVerifier;
@@ -68,6 +69,7 @@ impl Control {
     pub async fn run(self, listeners: Vec<TcpListener>) -> usize {
         let mut tasks = JoinSet::new();
         tasks.spawn(keep(self.current.clone(), self.exports.clone()));
+        tasks.spawn(policy_watch::watch(self.current.clone(), self.reloader.clone()));
         if let Some(offer) = self.offer {
             tasks.spawn(hand_over(offer, self.replaced));
         }

@@ -79,7 +79,7 @@ fn of_request(generation: &Generation, id: &str) -> (StatusCode, Answer) {
 }
 
 async fn of_call(generation: &Generation, mut call: Hypothesis, is_order: bool) -> (StatusCode, Answer) {
-    if call.look == Look::None && call.image.is_some() && call.needs_look() {
+    if call.look == Look::None && call.image.is_some() && call.needs_look(&generation.config.contract()) {
         match look(generation, &call, is_order).await {
             Ok(look) => call.look = look,
             Err(why) => return (StatusCode::UNPROCESSABLE_ENTITY, Answer::problem(why)),

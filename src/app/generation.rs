@@ -73,6 +73,9 @@ impl Generation {
 
     /// Tells the operators which one is in use.
     pub fn tell(&self) {
+        for notice in &self.config.policy.notices {
+            tracing::warn!(%notice, "a policy is worth a look");
+        }
         self.built.metrics.life.uses(self.number, &self.revision);
         self.built.rules.take_effect();
         self.built.shadow.take_effect();

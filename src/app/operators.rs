@@ -50,7 +50,7 @@ pub fn page(current: Arc<Current>, stop: CancellationToken) -> Page {
 /// Makes the conditions of readiness.
 pub fn probes(current: Arc<Current>, stop: CancellationToken) -> Vec<Probe> {
     let (upstreams, all, tokens) = (current.clone(), current.clone(), current.clone());
-    let (gates, bus) = (current.clone(), current);
+    let (gates, bus, policies) = (current.clone(), current.clone(), current);
     vec![
         Probe {
             name: "upstream",
@@ -77,6 +77,11 @@ pub fn probes(current: Arc<Current>, stop: CancellationToken) -> Vec<Probe> {
             name: "notifications, if any",
             is_required: false,
             look: Box::new(move || bus.load().built.fleet.reaches_bus()),
+        },
+        Probe {
+            name: "policy files in use",
+            is_required: false,
+            look: Box::new(move || policies.load().built.policy_in_use.load(Ordering::Relaxed)),
         },
     ]
 }

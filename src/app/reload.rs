@@ -78,6 +78,19 @@ impl Reloader {
         self.replace(move || Ok(config)).await
     }
 
+    /// Puts the configuration in use to use again, with a part of it changed.
+    ///
+    /// # Errors
+    /// As [`Reloader::reload`].
+    pub async fn adjust<F>(&self, change: F) -> Result<Reloaded, ReloadError>
+    where
+        F: FnOnce(Config) -> Config + Send + 'static,
+    {
+        let current = self.shared.current.clone();
+        // read while nobody else can replace it
+        self.replace(move || Ok(change(current.load().config.clone()))).await
+    }
+
     async fn replace<F>(&self, read: F) -> Result<Reloaded, ReloadError>
     where
         F: FnOnce() -> Result<Config, Vec<Mistake>> + Send + 'static,

@@ -129,11 +129,11 @@ fn hypothesis(arguments: &Arguments) -> io::Result<Hypothesis> {
 
 /// Decides here, by the configuration alone; nothing if that has mistakes, which are told.
 fn by_configuration(arguments: &Arguments, call: &Hypothesis) -> io::Result<Option<Answer>> {
-    if call.look == Look::None && call.needs_look() {
+    let Some(config) = load_decisions_or_tell(&arguments.config) else { return Ok(None) };
+    if call.look == Look::None && call.needs_look(&config.contract()) {
         let hint = "say what the image is: --visibility and --image-owner, or --not-visible; or --image with --admin";
         return Err(io::Error::other(hint));
     }
-    let Some(config) = load_decisions_or_tell(&arguments.config) else { return Ok(None) };
     let answer = match call.decide(&config.plan(earned(&config)?), &config.decided_by()) {
         Ok(record) => Answer { found: vec![Explanation::of(record, Kind::Hypothetical)], problems: Vec::new() },
         Err(gap) => Answer::problem(gap.as_str().into()),

@@ -59,6 +59,11 @@ impl<'a> Book<'a> {
         Section { name, table, book: self }
     }
 
+    /// Notes a mistake in another file, which a key names.
+    pub fn mistake_elsewhere(&mut self, mistake: Mistake) {
+        self.mistakes.push(mistake);
+    }
+
     /// Names what nobody has asked for, and closes the book.
     pub fn close(mut self) -> Vec<Mistake> {
         let sections: Vec<&'static str> =

@@ -15,6 +15,7 @@ use crate::config::fleet_section;
 use crate::config::guard_key;
 use crate::config::keystone_section;
 use crate::config::oidc_section;
+use crate::config::policy_section;
 use crate::config::rate_limits_section;
 use crate::config::reader::Book;
 use crate::config::reader::Section;
@@ -47,6 +48,7 @@ use crate::vouch::Telling;
 /// Reads all sections.
 pub fn read(book: &mut Book<'_>) -> Config {
     let profile = profile(&mut book.section(""));
+    let policy = policy_section::read(book);
     let rules = rules_section::read(book);
     let server = server(&mut book.section("server"));
     let (admin_listen, admin_names) = admin_section::read(&mut book.section("admin"));
@@ -94,6 +96,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
         keystone,
         oidc,
         telling,
+        policy,
         ownership,
         upstream,
         guard,

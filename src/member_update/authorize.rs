@@ -23,6 +23,7 @@ use crate::glance::LookupError;
 use crate::glance::OwnershipLookup;
 use crate::glance::Viewer;
 use crate::glance::asked::Asked;
+use crate::glance::policy::Policy;
 use crate::keystone::TokenVerifier;
 use crate::member_update::MemberUpdate;
 use crate::member_update::authenticate::Caller;
@@ -49,6 +50,7 @@ pub struct Authorize<S> {
     lookup: OwnershipLookup<S>,
     verifier: TokenVerifier,
     profile: Profile,
+    policy: Policy,
     rates: Rates,
 }
 
@@ -59,9 +61,15 @@ pub struct Permitted {
 }
 
 impl<S> Authorize<S> {
-    /// Decides by the profile on what the lookup shows; the verifier gives the gate's own token where it is needed.
-    pub fn new(lookup: OwnershipLookup<S>, verifier: TokenVerifier, profile: Profile, rates: Rates) -> Self {
-        Self { lookup, verifier, profile, rates }
+    /// Decides by the profile and Glance's policies on what the lookup shows; the verifier gives the gate's own token
+    /// where it is needed.
+    pub fn new(
+        lookup: OwnershipLookup<S>,
+        verifier: TokenVerifier,
+        (profile, policy): (Profile, Policy),
+        rates: Rates,
+    ) -> Self {
+        Self { lookup, verifier, profile, policy, rates }
     }
 }
 
@@ -74,7 +82,7 @@ where
 
     fn check(self: &Arc<Self>, mut update: MemberUpdate<Validated>) -> Checking<Self::Proven> {
         let identity = update.proof.authenticated().identity();
-        if let Some(decision) = decide_by_identity(self.profile, identity, update.proof.request()) {
+        if let Some(decision) = decide_by_identity(self.profile, &self.policy, identity, update.proof.request()) {
             return Checking::Done(conclude(update, decision, None));
         }
         let Some(project) = identity.project() else {
@@ -141,9 +149,10 @@ where
     fn decide(&self, update: &MemberUpdate<Validated>, project: &ProjectId, seen: &Seen) -> Decision {
         decide(Question {
             profile: self.profile,
+            policy: &self.policy,
             lookup_as: self.lookup.lookup_as(),
+            identity: update.proof.authenticated().identity(),
             project,
-            roles: &update.proof.authenticated().identity().roles,
             seen,
             member: update.path.member(),
             request: update.proof.request(),

@@ -4,12 +4,19 @@
 //! Glance by forwarding the call; it is never guessed, and never more is let through than Glance would.
 
 use crate::glance::LookupAs;
+use crate::glance::policy::Action;
+use crate::glance::policy::Policy;
+use crate::glance::policy::target::Caller;
+use crate::glance::policy::target::ImageTarget;
 use crate::openstack::identity::Identity;
 use crate::openstack::identity::ProjectId;
 use crate::openstack::identity::Roles;
+use crate::openstack::image::ImageOwnership;
 use crate::openstack::image::Seen;
 use crate::openstack::image::Visibility;
 use crate::openstack::member::RequestedStatus;
+use crate::oslo_policy::evaluate::Outcome;
+use crate::oslo_policy::rules::OldDefaults;
 use crate::refusal::Refusal;
 
 /// Which contract the gate keeps.
@@ -35,12 +42,14 @@ pub enum PolicyDefaults {
 pub struct Question<'a> {
     /// Which contract is kept.
     pub profile: Profile,
+    /// What Glance's policies say.
+    pub policy: &'a Policy,
     /// Whose eyes saw the image.
     pub lookup_as: LookupAs,
+    /// The caller.
+    pub identity: &'a Identity,
     /// The caller's project.
     pub project: &'a ProjectId,
-    /// The caller's roles there.
-    pub roles: &'a Roles,
     /// What is known of the image.
     pub seen: &'a Seen,
     /// The member the call names.
@@ -79,6 +88,14 @@ impl Profile {
 }
 
 impl PolicyDefaults {
+    /// Returns what becomes of the policies of old releases.
+    pub fn old_defaults(self) -> OldDefaults {
+        match self {
+            Self::New => OldDefaults::Gone,
+            Self::Legacy => OldDefaults::Also,
+        }
+    }
+
     /// Returns the word used in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -88,12 +105,25 @@ impl PolicyDefaults {
     }
 }
 
-/// Decides what needs no ownership: only project-scoped callers without the admin role are decided at the edge.
-pub fn decide_by_identity(profile: Profile, identity: &Identity, status: &RequestedStatus) -> Option<Decision> {
-    if identity.project().is_some() && !identity.roles.has("admin") {
-        return None;
-    }
-    Some(decide_unseen(profile, status))
+/// Decides what needs no ownership: only project-scoped callers who are no administrators are decided at the edge.
+pub fn decide_by_identity(
+    profile: Profile,
+    policy: &Policy,
+    identity: &Identity,
+    status: &RequestedStatus,
+) -> Option<Decision> {
+    (!is_decided_here(policy, identity)).then(|| decide_unseen(profile, status))
+}
+
+/// Tells whether the caller is of a project and, as far as is known, no administrator.
+pub fn is_decided_here(policy: &Policy, identity: &Identity) -> bool {
+    let may_be_other = match policy.is_admin(&Caller::of(identity)) {
+        Outcome::Failed => true,
+        // in the documented contract the role is then taken not to be there
+        Outcome::Unknown => identity.roles == Roles::Unknown,
+        Outcome::Passed | Outcome::Raised => false,
+    };
+    identity.project().is_some() && may_be_other
 }
 
 /// Decides a call on an image that the gate can not see.
@@ -105,7 +135,7 @@ pub fn decide_unseen(profile: Profile, status: &RequestedStatus) -> Decision {
     }
 }
 
-/// Decides a call of a project-scoped caller without the admin role.
+/// Decides a call of a project-scoped caller who is no administrator, as far as is known.
 pub fn decide(question: Question<'_>) -> Decision {
     match question.profile {
         Profile::Documented => documented(question),
@@ -124,16 +154,17 @@ fn documented(question: Question<'_>) -> Decision {
     if question.project.as_str() != question.member {
         return Decision::Refuse(Refusal::NotTheMember);
     }
-    // the contract says nothing of visibility and roles
-    let proved = image.visibility == Visibility::Shared && question.roles.has("member");
+    // the contract says nothing of visibility and policies
+    let may = || Asked::by_member(question, image).modify_member();
+    let proved = image.visibility == Visibility::Shared && may() == Outcome::Passed;
     last(question.status, if proved { Decision::Permit } else { Decision::Ask })
 }
 
-/// Glance's own order. `New` asks where a role decides that is not known.
+/// Glance's own order. What hangs on something that is not known here is asked.
 fn glance(question: Question<'_>, defaults: PolicyDefaults) -> Decision {
     let image = match question.seen {
         Seen::Impossible => return Decision::Refuse(Refusal::ImageNotFound),
-        Seen::Absent => return absent(question.lookup_as, question.roles, defaults),
+        Seen::Absent => return absent(question.lookup_as, question.policy, question.identity),
         Seen::Image(image) => image,
     };
     let owns = image.owner.as_ref() == Some(question.project);
@@ -142,9 +173,10 @@ fn glance(question: Question<'_>, defaults: PolicyDefaults) -> Decision {
         let hidden = by_service && image.visibility == Visibility::Private && !owns;
         return Decision::Refuse(if hidden { Refusal::ImageNotFound } else { Refusal::ImageNotShared });
     }
+    let asked = Asked::by_member(question, image);
     // an admin may do what follows, and a token without roles may be an admin's; an image without an owner is seen by
     // everybody (`glance/db/utils.py`), so that seeing it does not tell who is in the member list
-    if *question.roles == Roles::Unknown || image.owner.is_none() {
+    if asked.is_admin() != Outcome::Failed || image.owner.is_none() {
         return Decision::Ask;
     }
     match (defaults, owns) {
@@ -153,38 +185,77 @@ fn glance(question: Question<'_>, defaults: PolicyDefaults) -> Decision {
         (PolicyDefaults::New, true) => return Decision::Ask,
         (_, false) => {}
     }
-    if defaults == PolicyDefaults::New && !question.roles.has("reader") {
+    // without the first Glance answers 404, without the second 403, each in words of its own
+    if asked.get_image() != Outcome::Passed || asked.get_member() != Outcome::Passed {
         return Decision::Ask;
     }
     if question.project.as_str() != question.member {
         return Decision::Refuse(if by_service { Refusal::ImageNotFound } else { Refusal::MemberNotFound });
     }
     if by_service {
-        return by_service_for_member(question, defaults);
+        return by_service_for_member(question, asked.modify_member());
     }
     // the caller sees a shared image it does not own: its project is in the member list
-    match defaults {
-        PolicyDefaults::New if !question.roles.has("member") => Decision::Refuse(Refusal::RoleForbidden),
-        PolicyDefaults::New | PolicyDefaults::Legacy => last(question.status, Decision::Permit),
+    match asked.modify_member() {
+        Outcome::Passed => last(question.status, Decision::Permit),
+        Outcome::Failed => Decision::Refuse(Refusal::RoleForbidden),
+        Outcome::Unknown | Outcome::Raised => Decision::Ask,
     }
 }
 
 /// Decides for a Glance that shows no such image to the viewer.
-pub fn absent(lookup_as: LookupAs, roles: &Roles, defaults: PolicyDefaults) -> Decision {
-    let by_caller = lookup_as == LookupAs::Caller;
-    // a look-up also fails for want of the role reader, but a call on members looks at the visibility first
-    if by_caller && defaults == PolicyDefaults::New && !roles.has("reader") {
-        return Decision::Ask;
+pub fn absent(lookup_as: LookupAs, policy: &Policy, identity: &Identity) -> Decision {
+    match lookup_as {
+        LookupAs::Service => Decision::Refuse(Refusal::ImageNotFound),
+        // a look-up also fails where the policy get_image does, but a call on members looks at the visibility first
+        LookupAs::Caller => match policy.shows_all(&Caller::of(identity)) {
+            Outcome::Passed => Decision::Refuse(Refusal::ImageNotFound),
+            Outcome::Failed | Outcome::Unknown | Outcome::Raised => Decision::Ask,
+        },
     }
-    Decision::Refuse(Refusal::ImageNotFound)
 }
 
 /// An admin saw the image: whether the caller's project is in the member list is not known.
-fn by_service_for_member(question: Question<'_>, defaults: PolicyDefaults) -> Decision {
-    let may = defaults == PolicyDefaults::Legacy || question.roles.has("member");
+fn by_service_for_member(question: Question<'_>, may: Outcome) -> Decision {
     match question.status {
-        RequestedStatus::Known(_) if may => Decision::Permit,
+        RequestedStatus::Known(_) if may == Outcome::Passed => Decision::Permit,
         RequestedStatus::Known(_) | RequestedStatus::Unknown(_) => Decision::Ask,
+    }
+}
+
+/// The policies, asked for one caller and one image.
+struct Asked<'a> {
+    policy: &'a Policy,
+    caller: Caller,
+    image: ImageTarget,
+}
+
+impl<'a> Asked<'a> {
+    /// Asks for a caller who sees the image as a member of it, unless it is the owner.
+    fn by_member(question: Question<'a>, image: &ImageOwnership) -> Self {
+        let owns = image.owner.as_ref() == Some(question.project);
+        let member = (!owns).then_some(question.project);
+        Self {
+            policy: question.policy,
+            caller: Caller::of(question.identity),
+            image: ImageTarget::new(image.owner.as_ref(), image.visibility, member),
+        }
+    }
+
+    fn is_admin(&self) -> Outcome {
+        self.policy.is_admin(&self.caller)
+    }
+
+    fn get_image(&self) -> Outcome {
+        self.policy.allows(Action::GetImage, &self.caller, &self.image)
+    }
+
+    fn get_member(&self) -> Outcome {
+        self.policy.allows(Action::GetMember, &self.caller, &self.image)
+    }
+
+    fn modify_member(&self) -> Outcome {
+        self.policy.allows(Action::ModifyMember, &self.caller, &self.image)
     }
 }
 

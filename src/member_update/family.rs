@@ -5,6 +5,7 @@
 //! to say.
 
 use crate::glance::LookupAs;
+use crate::glance::policy::Policy;
 use crate::member_update::decide;
 use crate::member_update::decide::Decision;
 use crate::member_update::decide::PolicyDefaults;
@@ -24,12 +25,14 @@ use crate::refusal::Refusal;
 pub struct Question<'a> {
     /// Which contract is kept.
     pub profile: Profile,
+    /// What Glance's policies say.
+    pub policy: &'a Policy,
     /// Whose eyes saw the image.
     pub lookup_as: LookupAs,
     /// The caller's project.
     pub project: &'a ProjectId,
-    /// The caller's roles there.
-    pub roles: &'a Roles,
+    /// The caller.
+    pub identity: &'a Identity,
     /// What is known of the image.
     pub seen: &'a Seen,
     /// The member the path names; empty if it names all.
@@ -50,11 +53,16 @@ enum Party {
 }
 
 /// Decides what needs no ownership: only project-scoped callers without the admin role are decided at the edge.
-pub fn decide_by_identity(profile: Profile, identity: &Identity, request: &MemberRequest) -> Option<Decision> {
+pub fn decide_by_identity(
+    profile: Profile,
+    policy: &Policy,
+    identity: &Identity,
+    request: &MemberRequest,
+) -> Option<Decision> {
     match request {
-        MemberRequest::Update(status) => decide::decide_by_identity(profile, identity, status),
+        MemberRequest::Update(status) => decide::decide_by_identity(profile, policy, identity, status),
         MemberRequest::Create(_) | MemberRequest::Delete | MemberRequest::List | MemberRequest::Show => {
-            (identity.project().is_none() || identity.roles.has("admin")).then_some(Decision::Ask)
+            (!decide::is_decided_here(policy, identity)).then_some(Decision::Ask)
         }
     }
 }
@@ -69,13 +77,26 @@ pub fn decide_unseen(profile: Profile, request: &MemberRequest) -> Decision {
 
 /// Decides a call of a project-scoped caller without the admin role.
 pub fn decide(question: Question<'_>) -> Decision {
-    let Question { profile, lookup_as, project, roles, seen, member, request } = question;
+    let Question { profile, policy, lookup_as, project, identity, seen, member, request } = question;
     if let MemberRequest::Update(status) = request {
-        return decide::decide(decide::Question { profile, lookup_as, project, roles, seen, member, status });
+        return decide::decide(decide::Question {
+            profile,
+            policy,
+            lookup_as,
+            identity,
+            project,
+            seen,
+            member,
+            status,
+        });
+    }
+    // what follows are Glance's own defaults
+    if policy.is_written() && profile != Profile::Documented {
+        return Decision::Ask;
     }
     let image = match (seen, profile) {
         (Seen::Image(image), _) => image,
-        (Seen::Absent, Profile::Glance(defaults)) => return decide::absent(lookup_as, roles, defaults),
+        (Seen::Absent, Profile::Glance(_)) => return decide::absent(lookup_as, policy, identity),
         (Seen::Impossible | Seen::Absent, _) => return Decision::Refuse(Refusal::ImageNotFound),
     };
     let party = question.party(image);
@@ -103,11 +124,11 @@ impl Question<'_> {
     /// The documented contract: only the owner shares, a member sees itself. It says nothing of visibility and roles, and
     /// those of an admin may be unknown.
     fn documented(&self, image: &ImageOwnership, party: Party) -> Decision {
-        if *self.roles == Roles::Unknown || party == Party::Unproved {
+        if self.identity.roles == Roles::Unknown || party == Party::Unproved {
             return Decision::Ask;
         }
         let proved = |role| {
-            if image.visibility == Visibility::Shared && self.roles.has(role) {
+            if image.visibility == Visibility::Shared && self.identity.roles.has(role) {
                 Decision::Permit
             } else {
                 Decision::Ask
@@ -135,10 +156,10 @@ impl Question<'_> {
         }
         // an admin may do what follows, and a token without roles may be an admin's; an image without an owner is seen by
         // everybody (`glance/db/utils.py`), so that seeing it does not tell who is in the member list
-        if *self.roles == Roles::Unknown || image.owner.is_none() {
+        if self.identity.roles == Roles::Unknown || image.owner.is_none() {
             return Decision::Ask;
         }
-        if defaults == PolicyDefaults::New && !self.roles.has("reader") {
+        if defaults == PolicyDefaults::New && !self.identity.roles.has("reader") {
             return Decision::Ask;
         }
         match (self.request, party) {
@@ -168,7 +189,7 @@ impl Question<'_> {
     }
 
     fn create_as_owner(&self, member: &RequestedMember, defaults: PolicyDefaults) -> Decision {
-        if defaults == PolicyDefaults::New && !self.roles.has("member") {
+        if defaults == PolicyDefaults::New && !self.identity.roles.has("member") {
             return Decision::Refuse(Refusal::RoleForbidden);
         }
         match member {

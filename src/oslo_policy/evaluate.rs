@@ -1,5 +1,7 @@
 //! Whether a rule passes for a target and the credentials of a caller.
 
+use std::borrow::Cow;
+
 use crate::oslo_policy::check::Check;
 use crate::oslo_policy::check::Leaf;
 use crate::oslo_policy::kind;
@@ -89,7 +91,7 @@ impl Question<'_> {
             Filled::Unknown => return Outcome::Unknown,
             Filled::Raised => return Outcome::Raised,
         };
-        let wanted = wanted.to_lowercase();
+        let wanted = if wanted.is_ascii() { wanted } else { Cow::Owned(wanted.to_lowercase()) };
         let Some(roles) = self.credentials.attribute("roles") else { return Outcome::Failed };
         let has = |is_there: bool| if is_there { Outcome::Passed } else { Outcome::Failed };
         match &*roles {
@@ -98,7 +100,7 @@ impl Question<'_> {
                 let mut is_there = false;
                 for role in roles {
                     match role {
-                        Value::Str(role) => is_there |= role.to_lowercase() == wanted,
+                        Value::Str(role) => is_there |= is_same_role(role, &wanted),
                         Value::Unknown => return Outcome::Unknown,
                         _ => return Outcome::Raised,
                     }
@@ -106,8 +108,8 @@ impl Question<'_> {
                 has(is_there)
             }
             // Python goes through the letters, and through the keys
-            Value::Str(letters) => has(letters.chars().any(|c| c.to_lowercase().eq(wanted.chars()))),
-            Value::Dict(entries) => has(entries.iter().any(|(key, _)| key.to_lowercase() == wanted)),
+            Value::Str(letters) => has(letters.chars().any(|c| is_same_role(c.encode_utf8(&mut [0; 4]), &wanted))),
+            Value::Dict(entries) => has(entries.iter().any(|(key, _)| is_same_role(key, &wanted))),
             Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) => Outcome::Raised,
         }
     }
@@ -143,6 +145,11 @@ impl Question<'_> {
             Some(value) => kind::find_below(&value, rest, wanted),
         }
     }
+}
+
+/// Compares without case; `wanted` is in lower case, unless it is plain ASCII.
+fn is_same_role(role: &str, wanted: &str) -> bool {
+    if role.is_ascii() { role.eq_ignore_ascii_case(wanted) } else { role.to_lowercase() == wanted.to_lowercase() }
 }
 
 impl Outcome {

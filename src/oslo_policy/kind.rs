@@ -42,6 +42,16 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Returns the attribute of the credentials that the way begins with.
+    pub fn attribute(&self) -> Option<&str> {
+        match self {
+            Self::Path(path) => path.first().map(String::as_str),
+            Self::Literal(_) | Self::Raises | Self::Unclear => None,
+        }
+    }
+}
+
 /// Compares what is at the end of a way with a text; of a list on the way, one element is enough.
 pub fn find_below(value: &Value, path: &[String], text: &str) -> Found {
     let Value::List(values) = value else { return find(value, path, text) };
@@ -60,6 +70,9 @@ pub fn find_below(value: &Value, path: &[String], text: &str) -> Found {
 
 fn find(value: &Value, path: &[String], text: &str) -> Found {
     let Some((key, rest)) = path.split_first() else {
+        if let Value::Str(found) = value {
+            return if **found == *text { Found::Same } else { Found::Other };
+        }
         return match value.text() {
             Some(found) if found == text => Found::Same,
             Some(_) => Found::Other,

@@ -31,7 +31,7 @@ pub enum OldDefaults {
 }
 
 /// All rules by name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
     checks: BTreeMap<String, Check>,
     default_rule: Option<String>,
@@ -74,9 +74,11 @@ impl Rules {
         self
     }
 
-    /// Returns the rule of exactly this name.
-    pub fn own(&self, name: &str) -> Option<&Check> {
-        self.checks.get(name)
+    /// Adds only which scopes the rules of a service are for.
+    #[must_use]
+    pub fn with_scopes(mut self, defaults: &[RuleDefault]) -> Self {
+        self.scope_types.extend(defaults.iter().map(|default| (default.name, default.scope_types)));
+        self
     }
 
     /// Returns all names with their checks, sorted.

@@ -81,11 +81,25 @@ impl Template {
         Self { pieces: reader.pieces }
     }
 
+    /// Returns the names of the attributes.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Attribute(name, _) => Some(name.as_str()),
+            Piece::Literal(_) | Piece::Whole(_) | Piece::Broken => None,
+        })
+    }
+
     /// Fills in the attributes.
-    pub fn fill<'a>(&'a self, attributes: &dyn Attributes) -> Filled<'a> {
+    pub fn fill<'a>(&'a self, attributes: &'a dyn Attributes) -> Filled<'a> {
         match &self.pieces[..] {
             [] => return Filled::Text(Cow::Borrowed("")),
             [Piece::Literal(text)] => return Filled::Text(Cow::Borrowed(text)),
+            // nearly all templates are this one
+            [Piece::Attribute(name, shape)] if *shape == Shape::PLAIN => {
+                if let Some(Cow::Borrowed(Value::Str(text))) = attributes.attribute(name) {
+                    return Filled::Text(Cow::Borrowed(text));
+                }
+            }
             _ => {}
         }
         let mut out = String::new();
@@ -114,6 +128,9 @@ impl Template {
 }
 
 impl Shape {
+    /// `%(name)s`.
+    const PLAIN: Self = Self { conversion: Conversion::Text, is_left: false, width: 0, precision: None };
+
     fn write(self, value: &Value) -> Filled<'static> {
         let is_plain = self.width == 0 && self.precision.is_none();
         let text = match (self.conversion, value) {

@@ -3,7 +3,9 @@
 use std::time::SystemTime;
 
 use crate::glance::LookupAs;
+use crate::glance::policy::Policy;
 use crate::member_update::decide::Decision;
+use crate::member_update::decide::PolicyDefaults;
 use crate::member_update::decide::Profile;
 use crate::member_update::family::Question;
 use crate::member_update::family::decide;
@@ -28,10 +30,12 @@ use crate::rules::record::Inputs;
 use crate::rules::record::Record;
 
 /// What a decision is made by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Contract {
     /// Which contract is kept.
     pub profile: Profile,
+    /// What Glance's policies say.
+    pub policy: Policy,
     /// Whose token looks at images.
     pub lookup_as: LookupAs,
 }
@@ -49,6 +53,14 @@ pub enum Gap {
     Identity,
     /// The record has a word or a rule that this version does not know.
     Word,
+}
+
+impl Contract {
+    /// Returns the contract of a Glance with no policy files.
+    pub fn without_files(profile: Profile, lookup_as: LookupAs) -> Self {
+        let defaults = profile.policy_defaults().unwrap_or(PolicyDefaults::New);
+        Self { profile, policy: Policy::built_in(defaults.old_defaults()), lookup_as }
+    }
 }
 
 impl Gap {
@@ -69,7 +81,7 @@ impl Gap {
 ///
 /// # Errors
 /// Tells what the record lacks.
-pub fn say(record: &Record, contract: Contract) -> Result<Decision, Gap> {
+pub fn say(record: &Record, contract: &Contract) -> Result<Decision, Gap> {
     let inputs = &record.inputs;
     let media = inputs.media.as_deref().map(media).transpose()?;
     if let Some(Err(refusal)) = media.map(|media| contract.profile.check_media(media)) {
@@ -89,7 +101,7 @@ pub fn is_decided(refusal: Refusal) -> bool {
     Stage::of(refusal, None) == Stage::Decision
 }
 
-fn decide_anew(inputs: &Inputs, contract: Contract) -> Result<Decision, Gap> {
+fn decide_anew(inputs: &Inputs, contract: &Contract) -> Result<Decision, Gap> {
     let identity = identity(inputs)?;
     let request = request(inputs)?;
     if let MemberRequest::Create(member) = &request
@@ -97,16 +109,17 @@ fn decide_anew(inputs: &Inputs, contract: Contract) -> Result<Decision, Gap> {
     {
         return Ok(Decision::Refuse(refusal));
     }
-    if let Some(decision) = decide_by_identity(contract.profile, &identity, &request) {
+    if let Some(decision) = decide_by_identity(contract.profile, &contract.policy, &identity, &request) {
         return Ok(decision);
     }
     let project = identity.project().ok_or(Gap::Identity)?;
     let seen = seen_by(contract.lookup_as, inputs, project)?;
     Ok(decide(Question {
         profile: contract.profile,
+        policy: &contract.policy,
         lookup_as: contract.lookup_as,
+        identity: &identity,
         project,
-        roles: &identity.roles,
         seen: &seen,
         member: inputs.member.as_deref().unwrap_or_default(),
         request: &request,

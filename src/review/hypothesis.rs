@@ -2,12 +2,16 @@
 
 use crate::call::Verdict;
 use crate::glance::LookupAs;
+use crate::member_update::decide::decide_by_identity;
 use crate::openstack::identity::ProjectId;
 use crate::openstack::image::Visibility;
 use crate::openstack::member::MemberStatus;
+use crate::openstack::member::RequestedStatus;
 use crate::openstack::member_action::Action;
 use crate::openstack::target::is_member_id;
+use crate::review::anew::Contract;
 use crate::review::anew::Gap;
+use crate::review::anew::identity;
 use crate::review::plan::Outcome;
 use crate::review::plan::Plan;
 use crate::rules::record::DecidedBy;
@@ -98,10 +102,11 @@ impl Hypothesis {
         self.action.unwrap_or(Action::Update)
     }
 
-    /// Tells whether the image must be looked at: only callers of a project without the role admin are decided here.
-    pub fn needs_look(&self) -> bool {
-        let is_admin = self.roles.as_ref().is_some_and(|roles| roles.iter().any(|role| role == "admin"));
-        self.scope == "project" && !is_admin
+    /// Tells whether the image must be looked at: only callers of a project who are no administrators are decided here.
+    pub fn needs_look(&self, contract: &Contract) -> bool {
+        let status = RequestedStatus::Known(MemberStatus::Accepted);
+        identity(&self.inputs(contract.lookup_as.as_str()))
+            .is_ok_and(|identity| decide_by_identity(contract.profile, &contract.policy, &identity, &status).is_none())
     }
 
     /// Decides what would become of the call.

@@ -54,7 +54,7 @@ impl Plan {
     /// Tells what the record lacks.
     pub fn outcome(&self, record: &Record) -> Result<Outcome, Gap> {
         let project = record.inputs.project.as_deref().map(ProjectId::new);
-        Ok(match say(record, self.contract)? {
+        Ok(match say(record, &self.contract)? {
             Decision::Permit => Outcome::Permitted,
             Decision::Ask => Outcome::Asked,
             Decision::Refuse(refusal) => match self.mode(refusal, project.as_ref()) {

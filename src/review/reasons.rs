@@ -24,7 +24,7 @@ pub fn contract_of(record: &Record) -> Contract {
         ("glance", _) => Profile::Glance(PolicyDefaults::New),
         _ => Profile::Documented,
     };
-    Contract { profile, lookup_as: looked_as(&record.inputs) }
+    Contract::without_files(profile, looked_as(&record.inputs))
 }
 
 fn looked_as(inputs: &Inputs) -> LookupAs {
@@ -110,8 +110,7 @@ pub fn why_asked(record: &Record) -> &'static str {
 /// # Errors
 /// Tells what the record lacks.
 pub fn forecast(record: &Record, defaults: PolicyDefaults) -> Result<Decision, Gap> {
-    let contract = Contract { profile: Profile::Glance(defaults), lookup_as: looked_as(&record.inputs) };
-    say(record, contract)
+    say(record, &Contract::without_files(Profile::Glance(defaults), looked_as(&record.inputs)))
 }
 
 /// Says in a line what a decision is to the client.

@@ -351,7 +351,7 @@ mod tests {
     }
 
     /// Decides as the checks do, and forgets what they had not come to know.
-    fn decision(account: &mut Account, contract: Contract, choices: &mut Choices<'_>) -> Decision {
+    fn decision(account: &mut Account, contract: &Contract, choices: &mut Choices<'_>) -> Decision {
         let early = choices.of(Refusal::ALL);
         // whether a member is unfit is for the contract to say, below
         let is_early = !super::super::anew::is_decided(early) && early != Refusal::MemberUnfit;
@@ -382,7 +382,7 @@ mod tests {
             account.member = None;
             return Decision::Refuse(refusal);
         }
-        if let Some(decision) = decide_by_identity(contract.profile, &identity, &request) {
+        if let Some(decision) = decide_by_identity(contract.profile, &contract.policy, &identity, &request) {
             return decision;
         }
         let image = |owner: Option<&str>, visibility| {
@@ -399,9 +399,10 @@ mod tests {
         ]);
         let decision = decide(Question {
             profile: contract.profile,
+            policy: &contract.policy,
             lookup_as: contract.lookup_as,
             project: identity.project().expect("decided by identity otherwise"),
-            roles: &identity.roles,
+            identity: &identity,
             seen: &seen,
             member: account.path.as_ref().expect("a member path").member(),
             request: &request,
@@ -413,8 +414,8 @@ mod tests {
     /// Returns what would be written down of a decision under the plan.
     fn record(bytes: &[u8; 16]) -> (Plan, Record) {
         let mut choices = Choices(bytes.iter());
-        let contract = Contract { profile: choices.of(&PROFILES), lookup_as: choices.of(&LOOKUPS) };
-        let plan = plan(contract, choices.of(&SETTINGS));
+        let contract = Contract::without_files(choices.of(&PROFILES), choices.of(&LOOKUPS));
+        let plan = plan(contract.clone(), choices.of(&SETTINGS));
         let by = DecidedBy {
             revision: "0123456789ab".into(),
             profile: contract.profile.as_str(),
@@ -423,7 +424,7 @@ mod tests {
         };
         let rules = Rules::new(plan.rules.clone(), by.clone(), &Metrics::default());
         let mut account = account(&mut choices);
-        let decision = decision(&mut account, contract, &mut choices);
+        let decision = decision(&mut account, &contract, &mut choices);
         account.verdict = match decision {
             Decision::Permit => Verdict::Permitted,
             Decision::Ask => Verdict::Asked,
@@ -479,7 +480,7 @@ mod tests {
             plan.rules.default = Setting::Enforce(Share::All);
             for profile in PROFILES {
                 for lookup_as in LOOKUPS {
-                    plan.contract = Contract { profile, lookup_as };
+                    plan.contract = Contract::without_files(profile, lookup_as);
                     let mut replay = Replay::new(plan.clone());
                     replay.take(&record);
                     let tally = replay.tally;
@@ -511,7 +512,7 @@ mod tests {
     }
 
     fn documented(setting: Setting) -> Replay {
-        Replay::new(plan(Contract { profile: Profile::Documented, lookup_as: LookupAs::Caller }, setting))
+        Replay::new(plan(Contract::without_files(Profile::Documented, LookupAs::Caller), setting))
     }
 
     #[test]

@@ -11,6 +11,8 @@ use prometheus_client::registry::Registry;
 pub struct Life {
     /// Reloads by what became of them.
     pub reloads: Family<ReloadLabel, Counter>,
+    /// Changes of the policy files by what became of them.
+    pub policy_loads: Family<PolicyLoadLabel, Counter>,
     /// The number of the configuration in use: one at the start, one more after each reload.
     pub generation: Gauge,
     /// How many configurations are in use: one, and those that requests under way began with.
@@ -23,6 +25,13 @@ pub struct Life {
 pub struct ReloadLabel {
     /// `applied`, or `refused`: nothing has changed.
     pub result: &'static str,
+}
+
+/// Label of `policy_loads_total`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct PolicyLoadLabel {
+    /// `applied`, or `refused`: the rules before it stay in use.
+    pub outcome: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -43,9 +52,15 @@ impl Life {
         self.reloads.get_or_create(&ReloadLabel { result }).inc();
     }
 
+    /// Counts a change of the policy files.
+    pub fn policy_loaded(&self, outcome: &'static str) {
+        self.policy_loads.get_or_create(&PolicyLoadLabel { outcome }).inc();
+    }
+
     /// Adds these metrics.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("config_reloads", "Reloads of the configuration by result", self.reloads.clone());
+        registry.register("policy_loads", "Changes of the policy files by outcome", self.policy_loads.clone());
         registry.register("config_generation", "Number of the configuration in use", self.generation.clone());
         let in_use = self.generations_in_use.clone();
         registry.register("config_generations_in_use", "Configurations that requests still use", in_use);

@@ -71,6 +71,7 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test that can not go on fails")]
 
 mod access_tokens;
+mod adopt;
 mod audit;
 mod audit_sinks;
 mod authority;
@@ -135,6 +136,7 @@ mod ownership_faults;
 mod page;
 mod passthrough;
 mod permitted;
+mod policy;
 mod process;
 mod promql;
 mod proxy_protocol;

@@ -188,7 +188,7 @@ fn a_replay_proves_nothing_about_calls_that_were_not_compared() {
         private(&stage.directory, "exchange.toml", &format!("{others}wrong{rest}"));
         let ended = stage.replay(&gate, "differences.jsonl", &[]).await;
         assert_eq!(ended.code, Some(2), "{}\n{}", ended.out, ended.errors);
-        assert!(ended.errors.contains("1 of them were not compared: login_failed 1\n"), "{}", ended.errors);
+        assert!(ended.errors.contains("1 of them were not compared: login_failed 1"), "{}", ended.errors);
     });
 }
 

@@ -116,14 +116,15 @@ def login(stack: dict, credential: dict | None = None, user: str = "glance") -> 
 
 @contextlib.contextmanager
 def running(stack: dict, folder: pathlib.Path, *, profile="glance", enforcement="enforce", jws="off",
-            lookup_as="caller", token_cache_time="300s", credential=None, user="glance", mount="", rules="", guard=("update",)):
-    """Yields a gate before the stack; ends it with SIGTERM and expects exit code 0."""
+            lookup_as="caller", token_cache_time="300s", credential=None, user="glance", mount="", rules="",
+            guard=("update",), text=None):
+    """Yields a gate before the stack; ends it with SIGTERM and expects exit code 0. `text` is a whole configuration."""
     if OVERRIDE:
         yield Gate(OVERRIDE)
         return
     build()
     config = folder / "gate.toml"
-    config.write_text(TEMPLATE.format(
+    config.write_text(text or TEMPLATE.format(
         profile=profile, enforcement=enforcement, jws=jws, lookup_as=lookup_as,
         token_cache_time=token_cache_time, keystone=stack["keystone"], glance=stack["glance"],
         state=stack["state"], mount=mount, folder=folder, rules=rules, guard=", ".join(f'"{word}"' for word in guard), login=login(stack, credential, user),

@@ -42,6 +42,7 @@ fn told() -> Metrics {
     metrics.upstream_healthy.get_or_create(&upstream()).set(1);
     metrics.life.uses(1, "x");
     metrics.life.reloaded("x");
+    metrics.life.policy_loaded("x");
     let drift = DriftLabels { rule: "x", verdict: "x", status: 200, agree: "x" };
     metrics.judgement.drift.get_or_create(&drift).inc();
     metrics.judgement.sets("x", "observe");
