@@ -21,14 +21,16 @@ CASES = [case for case in all_cases.load()
 POLICIES = {
     "defaults": ({}, None),
     "readers may answer": ({"modify_member": "rule:context_is_admin or (role:reader and project_id:%(member_id)s)"}, None),
-    "nobody may answer": ({"modify_member": "!"}, None),
+    # the world is put back by an admin
+    "only admins may answer": ({"modify_member": "rule:context_is_admin"}, None),
     "old words": ({"modify_member": "(role:MEMBER or not role:reader) and 'shared':%(visibility)s",
                    "get_member": "not role:unheard and project_id:%(member_id)s or project_id:%(owner)s"}, None),
     "members only": ({"get_image": "rule:context_is_admin or role:member or 'public':%(visibility)s",
                       "get_member": "rule:context_is_admin or role:member"}, None),
     "a rule beside": ({"answerers": "role:member and rule:theirs", "theirs": "project_id:%(member)s",
                        "modify_member": "rule:answerers or rule:no_such_rule"}, None),
-    "a property": ({"modify_member": "role:member and 'None':%(size)s"}, "the policy modify_member"),
+    "a property": ({"modify_member": "rule:context_is_admin or (role:member and 'None':%(size)s)"},
+                   "the policy modify_member"),
     "a domain": ({"modify_member": "user_domain_id:default and role:member"}, "the policy modify_member"),
     "a project of administrators": ({"context_is_admin": "role:admin or project_id:{p.gamma}"}, None),
 }
@@ -63,12 +65,15 @@ def test_an_adopted_gate_answers_as_its_glance(name, stack, world, mode, policie
     policies._write({known: policies.defaults[known] for known in policies.changed} | rules)
     files = pathlib.Path(stack["state"]) / "glance"
     code, told = adopt(tmp_path, "--config-dir", files, "--listen", "127.0.0.1:0", "--upstream", stack["glance"])
-    assert code == (1 if asked or "no_such_rule" in str(rules) else 0), told
+    # a rule that there is not is Glance's rule "default"
+    assert code == (1 if asked else 0), told
     assert asked is None or f"warning: {asked}: it hangs on" in told, told
     text = (tmp_path / "adopted.toml").read_text()
     assert f'policy_defaults = "{"new" if stack["new_defaults"] else "legacy"}"' in text
     assert (tmp_path / "keystone_password").stat().st_mode & 0o777 == 0o600
     text = text.replace('enforcement = "observe"', 'enforcement = "enforce"') + '\n[admin]\nlisten = "127.0.0.1:0"\n'
+    # other tests may have left other members
+    world.left.clear()
     entries, unexplained = intentions.load(), []
     with gates.running(stack, tmp_path, text=text) as gate:
         for case in CASES:
