@@ -1,4 +1,4 @@
-//! The decision on any call of the member family: updates by [`decide`](crate::member_update::decide), the others here.
+//! The decision on any call of the member family: updates by [`mod@decide`], the others here.
 //!
 //! The order is Glance's (`glance/api/v2/image_members.py`; `create`, `delete`, `index`, `show`). What the member list
 //! decides, such as a member that is there already (409), a full list (413) or one that is not in it (404), is Glance's
