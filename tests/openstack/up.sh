@@ -80,7 +80,8 @@ serve() { # NAME CONFIGHASH PORT MODULE PROCESSES THREADS
     --master --die-on-term --enable-threads --lazy-apps --need-app --processes "$5" --threads "$6" \
     --buffer-size 65535 --thunder-lock --add-header "Connection: close"
 }
-hash_of() { { cat "$@"; echo "$KS_PROCS $GLANCE_PROCS $GLANCE_THREADS"; } | sha256sum | cut -c1-16; }
+# another mode gets a fresh Glance, too: one that remembers nothing of the policies that tests have written
+hash_of() { { cat "$@"; echo "$KS_PROCS $GLANCE_PROCS $GLANCE_THREADS $TOKEN_PROVIDER"; } | sha256sum | cut -c1-16; }
 KH=$(hash_of "$STATE/keystone/keystone.conf")
 GH=$(hash_of "$STATE"/glance/{glance-api.conf,policy.yaml,glance-api-paste.ini})
 start memcached 1 "$MC_PORT" "$(command -v memcached)" -l 127.0.0.1 -p "$MC_PORT" -U 0 -m 64 -u nobody
