@@ -13,6 +13,8 @@
 //! | `bodies` | what is no member update: method, media type, size, JSON |
 //! | `decisions_documented`, `decisions_glance` | owner, member, stranger, admin, by profile |
 //! | `member_family`, `member_family_glance`, `hostile_members` | the other calls on members, where they are guarded; hostile spellings of them |
+//! | `policy`, `policy_check` | the operator's own policy.yaml: what it decides, and what becomes of a change of it; the command |
+//! | `adopt` | a configuration out of a Glance's files |
 //! | `layouts` | how refusals look: forms by Accept, the headers that go with them |
 //! | `request_ids` | `x-openstack-request-id`, inwards and outwards |
 //! | `permitted` | what Glance sees of a call that passes |
@@ -137,6 +139,7 @@ mod page;
 mod passthrough;
 mod permitted;
 mod policy;
+mod policy_check;
 mod process;
 mod promql;
 mod proxy_protocol;

@@ -15,6 +15,7 @@ mod headers;
 mod http2_head;
 mod inputs;
 mod member_body;
+mod policy;
 mod proxy_header;
 mod response;
 mod target;
@@ -400,6 +401,65 @@ fn a_proxy_header_is_read_alike_by_another_parser() {
             "abcdefghijkl",
             "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
             " ",
+        ],
+    );
+}
+
+#[test]
+fn a_policy_is_read_or_refused_and_says_the_same_in_its_own_words() {
+    check(
+        "policy",
+        policy::holds,
+        20_000,
+        &[
+            "a",
+            "b",
+            ": ",
+            "\n",
+            "- ",
+            "  ",
+            "[",
+            "]",
+            "{",
+            "}",
+            ", ",
+            "\"",
+            "'",
+            "&x ",
+            "*x",
+            "! ",
+            "!!str ",
+            "#",
+            "|",
+            ">",
+            "---\n",
+            "\t",
+            "~",
+            "no",
+            "1:30",
+            "0",
+            "@",
+            "!",
+            "role:",
+            "rule:a",
+            "rule:b",
+            "user.id:",
+            "'x':",
+            "True:",
+            "(",
+            ")",
+            " and ",
+            " or ",
+            " not ",
+            "%(project_id)s",
+            "%(visibility)s",
+            "%(none)s",
+            "%",
+            "%(",
+            "%d",
+            "%%",
+            "é",
+            "\\",
         ],
     );
 }
