@@ -25,7 +25,7 @@ use crate::scene::STRANGER;
 use crate::scene::Scene;
 
 /// Waits until the gate can explain the request, and returns the explanation.
-async fn explained(gate: &Gate, id: &str) -> Value {
+pub async fn explained(gate: &Gate, id: &str) -> Value {
     let target = format!("/explain?request_id={id}");
     eventually("the request is explained", || async { gate.admin(&target).await.status == 200 }).await;
     let reply = gate.admin(&target).await;

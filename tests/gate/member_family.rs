@@ -11,6 +11,7 @@ use glance_gate::rules::setting::Setting;
 
 use crate::client::Call;
 use crate::client::Connection;
+use crate::explain::explained;
 use crate::harness::Gate;
 use crate::harness::neighbours;
 use crate::harness::run;
@@ -306,8 +307,8 @@ fn a_decision_says_which_call_it_was_and_is_explained() {
         let reply = share(&gate, &scene, &with_stranger()).token(&scene.member).send().await;
         let id = reply.header("x-openstack-request-id").expect("an id").to_owned();
         let target = format!("/explain?request_id={id}");
-        let explained = gate.admin(&target).await.json();
-        let record = &explained["found"][0]["record"];
+        let explained = explained(&gate, &id).await;
+        let record = &explained["record"];
         assert_eq!(record["version"], 2, "{explained}");
         let inputs = &record["inputs"];
         assert_eq!((inputs["action"].as_str(), inputs["member"].as_str()), (Some("create"), Some(STRANGER)));
