@@ -121,8 +121,7 @@ where
 fn name(vouchers: &Vouchers, call: &mut Call) {
     let credential = vouchers.credential(&call.head.headers).ok();
     if let Some(vouched) = credential.and_then(|credential| vouchers.at_hand(&credential)) {
-        call.account.token_age = Some(vouched.since.elapsed());
-        call.account.identity = Some(vouched.identity);
+        vouched.note_in(&mut call.account);
     }
 }
 

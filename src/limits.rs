@@ -42,8 +42,8 @@ pub struct Over {
     pub refusal: Refusal,
     /// Which limit it was, for the log.
     pub cause: Cow<'static, str>,
-    /// How long to wait.
-    pub retry_after: Duration,
+    /// How long to wait, if that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl Limits {
@@ -66,6 +66,11 @@ impl Limits {
     /// Returns how they are set.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Tells whether there are no limits at all.
+    pub fn is_empty(&self) -> bool {
+        self.config.limits.is_empty()
     }
 
     /// Counts a request under the first limit that is for it.
@@ -92,7 +97,8 @@ impl Limits {
             }
             Err(retry_after) => {
                 counts.over.inc();
-                Err(Over { refusal: self.refusal(), cause: Cow::Owned(format!("limit {}", limit.name)), retry_after })
+                let cause = Cow::Owned(format!("limit {}", limit.name));
+                Err(Over { refusal: self.refusal(), cause, retry_after: Some(retry_after) })
             }
         }
     }

@@ -24,7 +24,6 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::call::Account;
 use crate::call::Verdict;
-use crate::openstack::identity::ProjectId;
 use crate::refusal::Refusal;
 use crate::rules::config::Config;
 use crate::rules::decision_log::DecisionLog;
@@ -143,12 +142,19 @@ impl Rules {
         self.show();
     }
 
-    /// Decides what becomes of one refused call.
-    pub fn mode(&self, refusal: Refusal, project: Option<&ProjectId>) -> Mode {
+    /// Decides what becomes of one refused call. Where it is only told of, the account says so.
+    pub fn weigh(&self, refusal: Refusal, account: &mut Account) -> Mode {
         let (config, learned) = (&self.shared.config, &self.shared.learned);
         let has_earned =
             || learned.earned.is_enforced(refusal) && !learned.earned.is_probe(refusal, config.probe_percent);
-        config.mode(refusal, project, learned.switch.is_on(), has_earned)
+        let mode = config.mode(refusal, account.project(), learned.switch.is_on(), has_earned);
+        account.verdict = match mode {
+            Mode::Enforce => return mode,
+            Mode::Observe => Verdict::WouldRefuse,
+            Mode::Off => Verdict::RuleOff,
+        };
+        account.refusal = Some(refusal);
+        mode
     }
 
     /// Takes in how a request ended: compares, counts, keeps.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use std::time::SystemTime;
 
 use crate::cache::Answer;
+use crate::call::Account;
 use crate::openstack::identity::Identity;
 
 /// An identity, and when somebody vouched for it.
@@ -23,6 +24,12 @@ impl Vouched {
     pub fn now(identity: Identity, cache_time: Duration) -> Self {
         let left = identity.expires_at.duration_since(SystemTime::now()).unwrap_or_default();
         Self { identity: Arc::new(identity), since: Instant::now(), remember: left.min(cache_time) }
+    }
+
+    /// Notes in the account of a call who asks, and how long ago that was proved.
+    pub fn note_in(&self, account: &mut Account) {
+        account.identity = Some(self.identity.clone());
+        account.token_age = Some(self.since.elapsed());
     }
 
     /// Notes that it was asked for earlier than it was proved.

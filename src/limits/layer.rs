@@ -25,7 +25,6 @@ use crate::call::Answer;
 use crate::call::Branch;
 use crate::call::Call;
 use crate::call::Refused;
-use crate::call::Verdict;
 use crate::glance::watch::Passing;
 use crate::limits::Limits;
 use crate::limits::config::Identify;
@@ -118,7 +117,7 @@ where
             call.account.branch = Branch::Limits;
             return Either::Right(Box::pin(async move { gate.tell(call).await }));
         }
-        if self.gate.limits.config().limits.is_empty() {
+        if self.gate.limits.is_empty() {
             return Either::Left(Either::Left(self.inner.call(passing)));
         }
         match self.gate.know(&mut passing.call) {
@@ -134,7 +133,7 @@ where
                 Either::Right(Box::pin(async move {
                     // who can not be vouched for is Glance's to refuse, and counts for the address
                     if let Ok(vouched) = gate.ask(question).await {
-                        note(&mut passing.call, &vouched);
+                        vouched.note_in(&mut passing.call.account);
                     }
                     let call = gate.admit(passing.call)?;
                     inner.call(Passing { call, ..passing }).await
@@ -166,7 +165,7 @@ impl LimitsGate {
         // not as strictly as guarded calls are read: a second token, or the alias, must not hide whom Glance will see
         let Some(credential) = self.vouchers.passing_credential(&call.head.headers) else { return Knows::Enough };
         if let Some(vouched) = self.vouchers.at_hand(&credential) {
-            note(call, &vouched);
+            vouched.note_in(&mut call.account);
             return Knows::Enough;
         }
         match self.limits.config().identify {
@@ -185,17 +184,16 @@ impl LimitsGate {
         let route = route(call.head.uri.path(), &self.mount);
         let asker = Asker { identity: call.account.identity.as_deref(), address: call.account.peer };
         let Err(over) = self.limits.admit(&asker, &call.head.method, route, Instant::now()) else { return Ok(call) };
-        call.account.verdict = match self.rules.mode(over.refusal, call.account.project()) {
+        match self.rules.weigh(over.refusal, &mut call.account) {
             Mode::Enforce => {
-                call.account.retry_after = Some(over.retry_after);
-                return Err(call.refuse(over.refusal, over.cause));
+                call.account.retry_after = over.retry_after;
+                Err(call.refuse(over.refusal, over.cause))
             }
-            Mode::Observe => Verdict::WouldRefuse,
-            Mode::Off => Verdict::RuleOff,
-        };
-        call.account.refusal = Some(over.refusal);
-        call.account.cause = Some(over.cause);
-        Ok(call)
+            Mode::Observe | Mode::Off => {
+                call.account.cause = Some(over.cause);
+                Ok(call)
+            }
+        }
     }
 
     /// Tells a caller of its limits.
@@ -210,7 +208,7 @@ impl LimitsGate {
             Ok(vouched)
         });
         match vouched {
-            Ok(vouched) => note(&mut call, &vouched),
+            Ok(vouched) => vouched.note_in(&mut call.account),
             Err((refusal, cause)) => return Err(call.refuse(refusal, cause)),
         }
         let asker = Asker { identity: call.account.identity.as_deref(), address: call.account.peer };
@@ -221,10 +219,4 @@ impl LimitsGate {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(Answer { response, account: call.account })
     }
-}
-
-/// Notes who asks.
-fn note(call: &mut Call, vouched: &Vouched) {
-    call.account.identity = Some(vouched.identity.clone());
-    call.account.token_age = Some(vouched.since.elapsed());
 }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
 
@@ -10,10 +9,10 @@ use http::HeaderMap;
 
 use crate::cache::vouched::Vouched;
 use crate::call::Refused;
-use crate::call::Verdict;
 use crate::check::Check;
 use crate::check::Checking;
 use crate::limits::Limits;
+use crate::limits::Over;
 use crate::limits::subject::Asker;
 use crate::member_update::MemberUpdate;
 use crate::member_update::Unproven;
@@ -104,8 +103,7 @@ impl Check<MemberUpdate<Unproven>> for Authenticate {
     fn check(self: &Arc<Self>, mut update: MemberUpdate<Unproven>) -> Checking<Self::Proven> {
         let client = update.call.account.peer;
         if update.action == Action::Update && !self.rates.admits_client(client) {
-            let cause = Cow::Borrowed("limits.member_updates_per_client");
-            update = match self.over(update, Refusal::RateLimited, cause, None) {
+            update = match self.over(update, over_rate("limits.member_updates_per_client")) {
                 Ok(update) => update,
                 Err(refused) => return Checking::Done(Err(refused)),
             };
@@ -139,19 +137,18 @@ impl Authenticate {
         vouched: &Vouched,
     ) -> Result<MemberUpdate<Authenticated>, Box<Refused>> {
         let identity = vouched.identity.clone();
-        let account = &mut update.call.account;
-        account.identity = Some(identity.clone());
-        account.token_age = Some(vouched.since.elapsed());
+        vouched.note_in(&mut update.call.account);
         let project = identity.project().filter(|_| update.action == Action::Update);
         if project.is_some_and(|project| !self.rates.admits_project(project)) {
-            let cause = Cow::Borrowed("limits.member_updates_per_project");
-            update = self.over(update, Refusal::RateLimited, cause, None)?;
+            update = self.over(update, over_rate("limits.member_updates_per_project"))?;
         }
-        let account = &update.call.account;
-        let asker = Asker { identity: Some(&identity), address: account.peer };
-        let route = Some(update.action.route());
-        if let Err(over) = self.limits.admit(&asker, &account.method, route, Instant::now()) {
-            update = self.over(update, over.refusal, over.cause, Some(over.retry_after))?;
+        if !self.limits.is_empty() {
+            let account = &update.call.account;
+            let asker = Asker { identity: Some(&identity), address: account.peer };
+            let route = Some(update.action.route());
+            if let Err(over) = self.limits.admit(&asker, &account.method, route, Instant::now()) {
+                update = self.over(update, over)?;
+            }
         }
         let told = self
             .check_rules(&update, &identity)
@@ -167,25 +164,18 @@ impl Authenticate {
 
     /// Says no to who asks too often. Where that is only told of, it is noted and the other checks go on: asking often must
     /// not be a way past them.
-    fn over(
-        &self,
-        mut update: MemberUpdate<Unproven>,
-        refusal: Refusal,
-        cause: Cow<'static, str>,
-        retry_after: Option<Duration>,
-    ) -> Result<MemberUpdate<Unproven>, Box<Refused>> {
+    fn over(&self, mut update: MemberUpdate<Unproven>, over: Over) -> Result<MemberUpdate<Unproven>, Box<Refused>> {
         let account = &mut update.call.account;
-        account.verdict = match self.rules.mode(refusal, account.project()) {
+        match self.rules.weigh(over.refusal, account) {
             Mode::Enforce => {
-                account.retry_after = retry_after;
-                return Err(update.refuse(refusal, cause));
+                account.retry_after = over.retry_after;
+                Err(update.refuse(over.refusal, over.cause))
             }
-            Mode::Observe => Verdict::WouldRefuse,
-            Mode::Off => Verdict::RuleOff,
-        };
-        account.refusal = Some(refusal);
-        account.cause = Some(cause);
-        Ok(update)
+            Mode::Observe | Mode::Off => {
+                account.cause = Some(over.cause);
+                Ok(update)
+            }
+        }
     }
 
     fn check_rules(&self, update: &MemberUpdate<Unproven>, identity: &Identity) -> Result<(), No> {
@@ -198,4 +188,9 @@ impl Authenticate {
         let path = format!("/v2/images/{image}/members{joint}{member}");
         self.vouchers.check_rules(identity, update.call.head.method.as_str(), &path)
     }
+}
+
+/// One of the rates was reached; when it is not any more is not known.
+fn over_rate(which: &'static str) -> Over {
+    Over { refusal: Refusal::RateLimited, cause: Cow::Borrowed(which), retry_after: None }
 }

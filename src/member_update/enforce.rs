@@ -13,7 +13,6 @@ use crate::body::Body;
 use crate::call::Answer;
 use crate::call::Call;
 use crate::call::Refused;
-use crate::call::Verdict;
 use crate::member_update::MemberUpdate;
 use crate::member_update::Unproven;
 use crate::rules::Rules;
@@ -84,12 +83,8 @@ where
     if matches!(refused.call.body, Body::Lost) {
         return Err(refused);
     }
-    let account = &mut refused.call.account;
-    account.verdict = match rules.mode(refused.refusal, account.project()) {
-        Mode::Enforce => return Err(refused),
-        Mode::Observe => Verdict::WouldRefuse,
-        Mode::Off => Verdict::RuleOff,
-    };
-    account.refusal = Some(refused.refusal);
-    forward.call(refused.call).await
+    match rules.weigh(refused.refusal, &mut refused.call.account) {
+        Mode::Enforce => Err(refused),
+        Mode::Observe | Mode::Off => forward.call(refused.call).await,
+    }
 }

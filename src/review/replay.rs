@@ -430,10 +430,9 @@ mod tests {
             Decision::Ask => Verdict::Asked,
             Decision::Refuse(refusal) => {
                 account.refusal = Some(refusal);
-                match rules.mode(refusal, account.project()) {
+                match rules.weigh(refusal, &mut account) {
                     Mode::Enforce => Verdict::Refused,
-                    Mode::Observe => Verdict::WouldRefuse,
-                    Mode::Off => Verdict::RuleOff,
+                    Mode::Observe | Mode::Off => account.verdict,
                 }
             }
         };
