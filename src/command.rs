@@ -13,12 +13,16 @@ pub mod shadow_replay;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::io::Write;
 use std::path::Path;
+use std::path::PathBuf;
 
 use glance_gate::config::Config;
 use glance_gate::config::load;
 use glance_gate::config::mistake::Mistake;
+use glance_gate::review::lines;
 use glance_gate::rules::state;
+use serde::Serialize;
 use tokio::runtime::Builder;
 use tokio::runtime::Runtime;
 
@@ -26,6 +30,8 @@ use tokio::runtime::Runtime;
 pub const EXIT_MISTAKES: u8 = 1;
 /// The configuration is well written but can not be used here, or the gate can not run.
 pub const EXIT_UNUSABLE: u8 = 2;
+/// How many bad lines are told one by one.
+const MAX_TOLD: u64 = 20;
 
 /// Loads the configuration, or tells all mistakes.
 pub fn load_or_tell(path: &Path) -> Option<Config> {
@@ -75,4 +81,45 @@ pub fn earned(config: &Config) -> io::Result<BTreeSet<&'static str>> {
     let standings = state::read(file).map_err(|error| io::Error::other(format!("{}: {error}", file.display())))?;
     let earned = standings.into_iter().filter(|(_, standing)| standing.is_enforced);
     Ok(earned.map(|(refusal, _)| refusal.reason()).collect())
+}
+
+/// Reads all lines of files; hands each on with the number of its file and its own, and tells what is wrong with the first
+/// bad ones. Returns how many are bad.
+///
+/// # Errors
+/// Fails if a file can not be read.
+pub fn read_lines<T>(
+    files: &[PathBuf],
+    parse: impl Fn(&[u8]) -> Result<T, String>,
+    mut take: impl FnMut(usize, u64, T),
+) -> io::Result<u64> {
+    let mut bad = 0;
+    for (file, path) in files.iter().enumerate() {
+        lines::read_file(path, &parse, |number, line| match line {
+            Ok(line) => take(file, number, line),
+            Err(why) => {
+                bad += 1;
+                if bad <= MAX_TOLD {
+                    eprintln!("{}:{number}: {why}", path.display());
+                }
+            }
+        })?;
+    }
+    Ok(bad)
+}
+
+/// Tells how many more lines are bad than were told one by one.
+pub fn tell_further(bad: u64) {
+    if bad > MAX_TOLD {
+        eprintln!("glance-gate: and {} more such lines", bad - MAX_TOLD);
+    }
+}
+
+/// Writes a report to standard output, as JSON or as the text that `to_text` makes of it.
+///
+/// # Errors
+/// Fails if nobody reads it.
+pub fn write_report<R: Serialize>(report: &R, as_json: bool, to_text: impl FnOnce(&R) -> String) -> io::Result<()> {
+    let text = if as_json { serde_json::to_string_pretty(report)? + "\n" } else { to_text(report) };
+    io::stdout().write_all(text.as_bytes())
 }

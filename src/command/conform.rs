@@ -1,7 +1,6 @@
 //! `glance-gate conform`: whether an endpoint keeps the contract of member updates.
 
 use std::io;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use glance_gate::conform::world::Publicity;
 use crate::command::EXIT_MISTAKES;
 use crate::command::EXIT_UNUSABLE;
 use crate::command::control_runtime;
+use crate::command::write_report;
 
 /// The arguments.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -87,8 +87,7 @@ pub fn run(arguments: &Arguments, stop: impl Future<Output = ()>) -> io::Result<
     };
     let report = control_runtime()?.block_on(conform::run(&plan, stop))?;
     let detail = if arguments.verbose { Detail::All } else { Detail::Deviations };
-    let text = if arguments.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text(detail) };
-    io::stdout().write_all(text.as_bytes())?;
+    write_report(&report, arguments.json, |report| report.to_text(detail))?;
     Ok(match (report.conforms, report.is_judged()) {
         (true, true) => ExitCode::SUCCESS,
         (false, true) => ExitCode::from(EXIT_MISTAKES),

@@ -1,7 +1,6 @@
 //! `glance-gate replay`: what would change of recorded decisions under another configuration.
 
 use std::io;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,6 +12,9 @@ use crate::command::EXIT_MISTAKES;
 use crate::command::EXIT_UNUSABLE;
 use crate::command::earned;
 use crate::command::load_decisions_or_tell;
+use crate::command::read_lines;
+use crate::command::tell_further;
+use crate::command::write_report;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -34,9 +36,6 @@ pub struct Arguments {
     strict: bool,
 }
 
-/// How many bad lines are told one by one.
-const MAX_TOLD: u64 = 20;
-
 /// Replays.
 ///
 /// # Errors
@@ -44,27 +43,13 @@ const MAX_TOLD: u64 = 20;
 pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
     let Some(config) = load_decisions_or_tell(&arguments.config) else { return Ok(ExitCode::from(EXIT_UNUSABLE)) };
     let mut replay = Replay::new(config.plan(earned(&config)?));
-    let mut bad = 0;
-    for path in &arguments.decisions {
-        lines::read_file(path, lines::parse, |number, line| match line {
-            Ok(record) => replay.take(&record),
-            Err(why) => {
-                bad += 1;
-                if bad <= MAX_TOLD {
-                    eprintln!("{}:{number}: {why}", path.display());
-                }
-            }
-        })?;
-    }
-    if bad > MAX_TOLD {
-        eprintln!("glance-gate: and {} more such lines", bad - MAX_TOLD);
-    }
+    let bad = read_lines(&arguments.decisions, lines::parse, |_, _, record| replay.take(&record))?;
+    tell_further(bad);
     if replay.tally.decisions == 0 {
         return Err(io::Error::other("there is no decision to replay"));
     }
     let report = Report::new(&replay.tally, bad, arguments.top);
-    let text = if arguments.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text() };
-    io::stdout().write_all(text.as_bytes())?;
+    write_report(&report, arguments.json, Report::to_text)?;
     Ok(if arguments.strict && bad > 0 {
         ExitCode::from(EXIT_UNUSABLE)
     } else if report.changed > 0 {

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,12 +13,14 @@ use glance_gate::diff::ignore_file;
 use glance_gate::review::differences;
 use glance_gate::review::differences::Differences;
 use glance_gate::review::differences_report::Report;
-use glance_gate::review::lines;
 use glance_gate::telemetry::timestamp;
 
 use crate::command::EXIT_MISTAKES;
 use crate::command::EXIT_UNUSABLE;
+use crate::command::read_lines;
 use crate::command::shadow_replay;
+use crate::command::tell_further;
+use crate::command::write_report;
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -57,9 +58,6 @@ pub struct Judged {
     json: bool,
 }
 
-/// How many bad lines are told one by one.
-const MAX_TOLD: u64 = 20;
-
 /// Does what was asked for.
 ///
 /// # Errors
@@ -84,28 +82,14 @@ pub fn report_on(files: &[PathBuf], judged: &Judged) -> io::Result<ExitCode> {
         },
     };
     let mut differences = Differences::new(rules, judged.since, SystemTime::now());
-    let mut bad = 0;
-    for path in files {
-        lines::read_file(path, differences::parse, |number, line| match line {
-            Ok(line) => differences.take(&line),
-            Err(why) => {
-                bad += 1;
-                if bad <= MAX_TOLD {
-                    eprintln!("{}:{number}: {why}", path.display());
-                }
-            }
-        })?;
-    }
-    if bad > MAX_TOLD {
-        eprintln!("glance-gate: and {} more such lines", bad - MAX_TOLD);
-    }
+    let bad = read_lines(files, differences::parse, |_, _, line| differences.take(&line))?;
+    tell_further(bad);
     if differences.tally.lines == 0 {
         // that nothing was compared is no proof that nothing differs
         return Err(io::Error::other("there is no pair of answers to report on"));
     }
     let report = Report::new(&differences, bad);
-    let text = if judged.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text() };
-    io::stdout().write_all(text.as_bytes())?;
+    write_report(&report, judged.json, Report::to_text)?;
     Ok(if bad > 0 {
         ExitCode::from(EXIT_UNUSABLE)
     } else if report.is_beyond(judged.max_differences) {

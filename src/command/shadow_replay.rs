@@ -12,7 +12,6 @@ use glance_gate::app::replaying::Replaying;
 use glance_gate::app::replaying::Totals;
 use glance_gate::client::endpoint::Server;
 use glance_gate::config::Config;
-use glance_gate::review::lines;
 use glance_gate::shadow::config::Credentials;
 use glance_gate::shadow::config::Twice;
 use glance_gate::shadow::recorded::Recorded;
@@ -21,8 +20,10 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::Sender;
 
 use crate::command::EXIT_UNUSABLE;
+use crate::command::MAX_TOLD;
 use crate::command::control_runtime;
 use crate::command::load_or_tell;
+use crate::command::read_lines;
 use crate::command::shadow::Judged;
 use crate::command::shadow::report_on;
 
@@ -48,8 +49,6 @@ pub struct Arguments {
     judged: Judged,
 }
 
-/// How many skipped calls are told one by one.
-const MAX_TOLD: u64 = 20;
 /// How many calls are read before they are asked.
 const MAX_READ_AHEAD: usize = 64;
 /// How far from its place a call may stand.
@@ -78,7 +77,9 @@ pub fn run(arguments: &Arguments) -> io::Result<ExitCode> {
     let mut unusable = 0;
     let totals = control_runtime()?.block_on(replaying.run(read, |why| {
         unusable += 1;
-        tell(unusable, || format!("a call is not asked again: {why}"));
+        if unusable <= MAX_TOLD {
+            eprintln!("a call is not asked again: {why}");
+        }
     }));
     let bad = reading.join().map_err(|_| io::Error::other("the thread that reads has panicked"))??;
     let (asked, not_named) = (totals.asked, totals.not_named);
@@ -108,7 +109,6 @@ fn tell_lost(totals: &Totals) -> u64 {
 
 /// Reads all calls; returns how many lines are none.
 fn read_all(recordings: &[PathBuf], calls: &Sender<Recorded>) -> io::Result<u64> {
-    let mut bad = 0;
     // several calls are under way at once, so that one may have been written before one that was answered earlier
     let mut waiting = BTreeMap::new();
     // nobody listens any more if the replay has ended early
@@ -117,31 +117,16 @@ fn read_all(recordings: &[PathBuf], calls: &Sender<Recorded>) -> io::Result<u64>
             drop(calls.blocking_send(call));
         }
     };
-    for (file, path) in recordings.iter().enumerate() {
-        lines::read_file(path, Recorded::parse, |number, line| match line {
-            Ok(call) => {
-                waiting.insert((call.ended(), file, number), call);
-                if waiting.len() > MAX_OUT_OF_ORDER {
-                    hand_on(waiting.pop_first());
-                }
-            }
-            Err(why) => {
-                bad += 1;
-                tell(bad, || format!("{}:{number}: {why}", path.display()));
-            }
-        })?;
-    }
+    let bad = read_lines(recordings, Recorded::parse, |file, number, call: Recorded| {
+        waiting.insert((call.ended(), file, number), call);
+        if waiting.len() > MAX_OUT_OF_ORDER {
+            hand_on(waiting.pop_first());
+        }
+    })?;
     while !waiting.is_empty() {
         hand_on(waiting.pop_first());
     }
     Ok(bad)
-}
-
-/// Tells what was skipped, if it is not one of too many.
-fn tell(count: u64, what: impl FnOnce() -> String) {
-    if count <= MAX_TOLD {
-        eprintln!("{}", what());
-    }
 }
 
 /// Returns the configuration as a replay needs it.
