@@ -23,6 +23,7 @@ use crate::shadow::Desk;
 use crate::shadow::Shadow;
 use crate::shadow::consumer::Consumer;
 use crate::shadow::layer::ShadowLayer;
+use crate::shadow::plan::Names;
 use crate::shadow::plan::Plan;
 use crate::shadow::recording::Recording;
 use crate::shadow::way::Ways;
@@ -120,10 +121,15 @@ impl Shadowing {
                 primary: Forward::new(balance.clone(), Pool::new(config.upstream.connections.clone())),
                 counts: self.metrics.shadows.clone(),
                 consumers: self.consumers(config),
+                names: if self.records() { Names::Wanted } else { Names::AsNeeded },
             };
             Arc::new(Desk { shadow: self.copies.clone(), plan: Arc::new(plan) })
         });
         Self { desk, ..self.clone() }
+    }
+
+    fn records(&self) -> bool {
+        self.recorded.destination != Destination::Off
     }
 
     /// Returns who is told of copies.
@@ -135,7 +141,7 @@ impl Shadowing {
         if config.contract.answers == Answers::Observe {
             consumers.push(Arc::new(Looking(self.contract.clone())));
         }
-        if self.recorded.destination != Destination::Off {
+        if self.records() {
             consumers.push(self.recording.clone());
         }
         consumers

@@ -25,9 +25,9 @@ mod tests {
     #[test]
     fn a_recording_needs_the_callers_and_a_file_of_its_own() {
         let config = parse("gate.toml", "[recording]\nfile = \"/x/calls\"\n", &environment()).expect("a good file").0;
-        assert!(config.copies() && config.shadow.is_by_caller && !config.shadow.has_target());
+        assert!(config.copies() && !config.shadow.has_target());
         let none = parse("gate.toml", "", &environment()).expect("a good file").0;
-        assert!(!none.copies() && !none.shadow.is_by_caller);
+        assert!(!none.copies());
         for section in ["decisions", "shadow_diff"] {
             let text = format!("[{section}]\nfile = \"/x/y\"\n[recording]\nfile = \"/x/y\"\n");
             let mistakes = parse("gate.toml", &text, &environment()).err().unwrap_or_default();

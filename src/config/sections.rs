@@ -39,7 +39,6 @@ use crate::member_update::limit;
 use crate::member_update::rate;
 use crate::member_update::validate;
 use crate::server;
-use crate::telemetry::line_log::Destination;
 use crate::telemetry::log;
 use crate::telemetry::log::Format;
 use crate::upstream::balance;
@@ -76,12 +75,11 @@ pub fn read(book: &mut Book<'_>) -> Config {
     let (overload, rates) = limits(&mut book.section("limits"));
     let rate_limits = rate_limits_section::read(&mut book.section("rate_limits"));
     upstream.rules.shed = balance_section::shed(&mut book.section("limits"));
-    let mut shadow = shadow_section::read(&mut book.section("shadow"));
+    let shadow = shadow_section::read(&mut book.section("shadow"));
     shadow_section::check_target(&shadow, &upstream.servers, &mut book.section("shadow"));
     let shadow_diff = shadow_diff_section::read(&mut book.section("shadow_diff"), &rules.log.destination);
     let others = [&rules.log.destination, &shadow_diff.log.destination];
     let recording = recording_section::read(&mut book.section("recording"), others);
-    shadow.is_by_caller = recording.destination != Destination::Off;
     if admin_listen == server.listen && admin_listen.port() != 0 {
         book.section("admin").mistake("listen", "clients connect there", "give operators an address of their own");
     }

@@ -57,7 +57,6 @@ pub fn read(section: &mut Section<'_, '_>) -> Config {
             &[("off", Twice::Off), ("primary", Twice::Primary), ("staging", Twice::Staging)],
         ),
         twice_percent: percent(section, "twice_percent", default.twice_percent),
-        is_by_caller: default.is_by_caller,
         limits: limits(section, &default.limits),
     };
     if config.twice == Twice::Staging && config.control.is_empty() {

@@ -42,8 +42,6 @@ pub struct Config {
     pub twice: Twice,
     /// How many of a hundred copied reads are asked a second time.
     pub twice_percent: u8,
-    /// The callers are wanted, whatever credentials copies have.
-    pub is_by_caller: bool,
     /// The bounds.
     pub limits: Limits,
 }
@@ -149,7 +147,6 @@ impl Default for Config {
             keep_headers: Vec::new(),
             twice: Twice::Off,
             twice_percent: 10,
-            is_by_caller: false,
             limits: Limits::default(),
         }
     }
@@ -179,8 +176,7 @@ impl Config {
 
     /// Tells whether it must be known who asks.
     pub fn needs_identity(&self) -> bool {
-        self.is_by_caller
-            || !self.projects.is_empty()
+        !self.projects.is_empty()
             || match &self.credentials {
                 // without a target nobody is given a token
                 Credentials::Exchange(file) if self.has_target() => {

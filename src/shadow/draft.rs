@@ -200,7 +200,7 @@ impl Finish<Result<Answer, Box<Refused>>> for Box<Draft> {
 /// Keeps of the caller what is needed off the request's way.
 fn caller(desk: &Desk, account: &Account, credentials: &HeaderMap) -> Caller {
     let (mut credential, mut service) = (None, None);
-    if desk.config().needs_token() {
+    if desk.plan.needs_token() {
         credential = desk.plan.vouchers.credential(credentials).ok();
         service = UnverifiedToken::service_from_headers(credentials).ok();
     }

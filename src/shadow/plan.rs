@@ -26,4 +26,27 @@ pub struct Plan {
     pub counts: Shadows,
     /// Who is told.
     pub consumers: Vec<Arc<dyn Consumer>>,
+    /// Whether they want to know who asked, whatever copies need.
+    pub names: Names,
+}
+
+/// Whether who is told of copies wants to know who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Only as far as copies need it.
+    AsNeeded,
+    /// Always: a recording is asked again with the credentials that stand for the callers.
+    Wanted,
+}
+
+impl Plan {
+    /// Tells whether it must be known who asks.
+    pub fn needs_identity(&self) -> bool {
+        self.names == Names::Wanted || self.ways.config.needs_identity()
+    }
+
+    /// Tells whether the caller's token must be at hand off the request's way.
+    pub fn needs_token(&self) -> bool {
+        self.names == Names::Wanted || self.ways.config.needs_token()
+    }
 }

@@ -90,7 +90,7 @@ impl Sending {
     /// Finds out whose copy it is, and what it may carry; says no before anything is sent.
     async fn prepare<'a>(&self, copied: &mut Copied, plan: &'a Plan, ticket: &mut Ticket) -> Result<Fare<'a>, Reason> {
         let config = &plan.ways.config;
-        if config.needs_identity() {
+        if plan.needs_identity() {
             identify(copied, plan).await?;
         }
         if !config.projects.is_empty() {
@@ -161,6 +161,6 @@ async fn fare<'a>(copied: &Copied, plan: &'a Plan) -> Result<Fare<'a>, Reason> {
 /// Tells whether the caller had a token that was good: who had none must have none in staging either.
 fn is_somebody(copied: &Copied, plan: &Plan) -> bool {
     let is_refused = copied.answered.status == http::StatusCode::UNAUTHORIZED;
-    let is_known = copied.caller.identity.is_some() || !plan.ways.config.needs_identity();
+    let is_known = copied.caller.identity.is_some() || !plan.needs_identity();
     copied.caller.had_token && is_known && !is_refused
 }

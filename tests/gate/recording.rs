@@ -29,7 +29,6 @@ async fn recorded(path: &Path) -> (Gate, Scene) {
     let file = path.to_owned();
     let mut gate = Gate::start(|config| {
         config.recording.destination = Destination::File(file);
-        config.shadow.is_by_caller = true;
         config.shadow.writes = vec![(Method::PUT, MEMBER_ROUTE)];
     })
     .await;
