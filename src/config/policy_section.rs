@@ -27,9 +27,7 @@ pub fn read(book: &mut Book<'_>) -> Config {
     let scopes = if enforces_scope { Scopes::Enforced } else { Scopes::Ignored };
     let read = Config::read(places.clone(), scopes);
     let config = read.unwrap_or_else(|wrong| {
-        for notice in wrong {
-            book.mistake_elsewhere(mistake(notice));
-        }
+        book.blame(wrong.into_iter().map(mistake));
         Config { places, ..default }
     });
     Config { scopes, check_interval, ..config }

@@ -59,9 +59,9 @@ impl<'a> Book<'a> {
         Section { name, table, book: self }
     }
 
-    /// Notes a mistake in another file, which a key names.
-    pub fn mistake_elsewhere(&mut self, mistake: Mistake) {
-        self.mistakes.push(mistake);
+    /// Takes in what is wrong with another file, which a key names.
+    pub fn blame(&mut self, mistakes: impl IntoIterator<Item = Mistake>) {
+        self.mistakes.extend(mistakes);
     }
 
     /// Names what nobody has asked for, and closes the book.
@@ -197,20 +197,9 @@ impl Section<'_, '_> {
         }
     }
 
-    /// Notes a mistake in a file that the key names.
-    pub fn mistake_elsewhere(&mut self, mistake: Mistake) {
-        self.book.mistakes.push(mistake);
-    }
-
-    /// Notes a mistake in a file that a key names.
-    pub fn mistake_within(&mut self, file: &str, line: usize, key: &str, what: &str, hint: &str) {
-        let (source, key) = (file.into(), key.into());
-        self.book.mistakes.push(Mistake { source, line: Some(line), key, what: what.into(), hint: hint.into() });
-    }
-
     /// Takes in what is wrong with a file that a key names.
-    pub fn blame(&mut self, mistakes: Vec<Mistake>) {
-        self.book.mistakes.extend(mistakes);
+    pub fn blame(&mut self, mistakes: impl IntoIterator<Item = Mistake>) {
+        self.book.blame(mistakes);
     }
 
     fn note(&mut self, source: String, line: Option<usize>, key: &str, what: &str, hint: &str) {

@@ -7,6 +7,7 @@ use std::path::Path;
 use http::HeaderName;
 
 use crate::config::decisions_section;
+use crate::config::mistake::Mistake;
 use crate::config::reader::Section;
 use crate::config::sections::positive;
 use crate::diff::config::Config;
@@ -91,9 +92,13 @@ fn rules(section: &mut Section<'_, '_>, path: &Path) -> Vec<Rule> {
         }
     };
     ignore_file::parse(&text).unwrap_or_else(|mistakes| {
-        for mistake in mistakes {
-            section.mistake_within(&file, mistake.line, &mistake.key, &mistake.what, mistake.hint);
-        }
+        section.blame(mistakes.into_iter().map(|mistake| Mistake {
+            source: file.clone(),
+            line: Some(mistake.line),
+            key: mistake.key,
+            what: mistake.what,
+            hint: mistake.hint.into(),
+        }));
         Vec::new()
     })
 }

@@ -160,12 +160,12 @@ impl<'s, 'b, 'a> Reading<'s, 'b, 'a> {
 
     fn wrong(&mut self, at: Option<usize>, what: &str, hint: &str) {
         let line = at.map(|at| line_of(&self.text, at));
-        self.section.mistake_elsewhere(Mistake {
+        self.section.blame([Mistake {
             source: self.path.display().to_string(),
             line,
             key: format!("[shadow] {}", self.key),
             what: what.into(),
             hint: hint.into(),
-        });
+        }]);
     }
 }
