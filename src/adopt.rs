@@ -14,8 +14,8 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::adopt::draft::Draft;
-use crate::adopt::ini::Unreadable;
 use crate::adopt::options::Options;
+use crate::oslo_policy::files::Notice;
 use crate::secret::Secret;
 
 /// Where the files of a Glance are.
@@ -73,7 +73,7 @@ pub struct Finding {
 /// # Errors
 /// Fails if one of them can not be read.
 pub fn adopt(sources: &Sources) -> io::Result<Adopted> {
-    let unread = |error: Unreadable| io::Error::other(error.to_string());
+    let unread = |error: Notice| io::Error::other(error.to_string());
     let options = Options::read(&sources.configuration).map_err(unread)?;
     let mut draft = Draft::default();
     draft.put("", "profile", "\"glance\"", "the answers of this very Glance");

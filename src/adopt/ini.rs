@@ -1,10 +1,11 @@
 //! Files of `oslo.config` and of Paste: sections, keys, values of several lines, `$variables`.
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+
+use crate::oslo_policy::files::Notice;
 
 /// One key of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,14 +22,6 @@ pub struct Entry {
     pub line: usize,
 }
 
-/// A file that can not be read.
-#[derive(Debug)]
-pub struct Unreadable {
-    file: PathBuf,
-    line: Option<usize>,
-    what: String,
-}
-
 /// Larger files are no configuration, in bytes.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
 
@@ -36,8 +29,8 @@ const MAX_FILE: u64 = 4 * 1024 * 1024;
 ///
 /// # Errors
 /// Tells why it can not be read, and where.
-pub fn read(file: &Path) -> Result<Vec<Entry>, Unreadable> {
-    let unread = |error: io::Error| Unreadable { file: file.into(), line: None, what: error.to_string() };
+pub fn read(file: &Path) -> Result<Vec<Entry>, Notice> {
+    let unread = |error: io::Error| Notice { file: file.into(), line: None, what: error.to_string() };
     let metadata = fs::metadata(file).map_err(unread)?;
     if metadata.len() > MAX_FILE {
         return Err(unread(io::Error::other("it is too large for a configuration")));
@@ -49,10 +42,10 @@ pub fn read(file: &Path) -> Result<Vec<Entry>, Unreadable> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn parse(text: &str, file: &Path) -> Result<Vec<Entry>, Unreadable> {
+pub fn parse(text: &str, file: &Path) -> Result<Vec<Entry>, Notice> {
     let (mut entries, mut section, mut is_open): (Vec<Entry>, String, bool) = (Vec::new(), String::new(), false);
     for (line, number) in text.lines().zip(1..) {
-        let wrong = |what: &str| Unreadable { file: file.into(), line: Some(number), what: what.into() };
+        let wrong = |what: &str| Notice { file: file.into(), line: Some(number), what: what.into() };
         let line = line.trim_end();
         match line.chars().next() {
             None | Some('#' | ';') => is_open = false,
@@ -115,16 +108,6 @@ pub fn substituted(text: &str, find: &dyn Fn(&str) -> Option<String>) -> String 
         rest = following;
     }
     out + rest
-}
-
-impl fmt::Display for Unreadable {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.file.display())?;
-        if let Some(line) = self.line {
-            write!(out, ":{line}")?;
-        }
-        write!(out, ": {}", self.what)
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::adopt::ini;
 use crate::adopt::ini::Entry;
-use crate::adopt::ini::Unreadable;
+use crate::oslo_policy::files::Notice;
 
 /// All options that are set.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +30,7 @@ impl Options {
     ///
     /// # Errors
     /// Tells which can not be read, and why.
-    pub fn read(files: &[PathBuf]) -> Result<Self, Unreadable> {
+    pub fn read(files: &[PathBuf]) -> Result<Self, Notice> {
         let mut entries = Vec::new();
         for file in files {
             entries.append(&mut ini::read(file)?);
@@ -51,11 +51,6 @@ impl Options {
     pub fn all(&self, section: &str, name: &str) -> Vec<String> {
         let set = self.entries.iter().filter(|entry| entry.section == section && entry.key == name);
         set.map(|entry| self.filled(&entry.value, section, 0)).collect()
-    }
-
-    /// Tells whether a section sets anything.
-    pub fn has_section(&self, section: &str) -> bool {
-        self.entries.iter().any(|entry| entry.section == section)
     }
 
     fn entry(&self, section: &str, name: &str) -> Option<&Entry> {

@@ -13,7 +13,6 @@ use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::UdpSocket;
@@ -26,6 +25,7 @@ use crate::audit::courier::Trouble;
 use crate::audit::event::Entry;
 use crate::audit::event::Outcome;
 use crate::audit::stamp::stamp;
+use crate::client::endpoint::server_name;
 use crate::client::stream::Stream;
 use crate::client::tls;
 
@@ -123,9 +123,7 @@ impl Syslog {
             Server::Udp(authority) => udp(authority).await.map(Socket::Udp),
             Server::Tcp(authority) => Ok(Socket::Stream(Stream::Tcp(tcp(authority).await?))),
             Server::Tls(authority) => {
-                let host = authority.rsplit_once(':').map_or(&**authority, |(host, _)| host);
-                let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-                let name = ServerName::try_from(host).map_err(io::Error::other)?;
+                let name = server_name(authority)?;
                 let connector = self.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
                 let stream = connector.connect(name, tcp(authority).await?).await?;
                 Ok(Socket::Stream(Stream::Tls(Box::new(stream))))

@@ -209,8 +209,11 @@ impl Endpoint {
     }
 }
 
-/// Returns the name that a certificate must have: the host without its port and brackets.
-fn server_name(authority: &str) -> io::Result<ServerName<'static>> {
+/// Returns the name that a certificate must have: the host of `host:port` without its port and brackets.
+///
+/// # Errors
+/// Fails if no certificate can have such a name.
+pub fn server_name(authority: &str) -> io::Result<ServerName<'static>> {
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     ServerName::try_from(host).map_err(io::Error::other)

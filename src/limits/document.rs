@@ -11,6 +11,7 @@ use crate::limits::Limits;
 use crate::limits::config::Limit;
 use crate::limits::counter::Left;
 use crate::limits::subject::Asker;
+use crate::telemetry::timestamp;
 
 /// Units that have a word of their own.
 const UNITS: [(u64, &str); 4] = [(1, "SECOND"), (60, "MINUTE"), (3_600, "HOUR"), (86_400, "DAY")];
@@ -65,11 +66,7 @@ fn unit(per: Duration) -> String {
 /// Writes a moment as RFC 3339, in UTC, rounded up to the second.
 pub fn moment(time: SystemTime) -> String {
     let seconds = whole_seconds(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
-    i64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok())
-        .and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok())
-        .unwrap_or_default()
+    timestamp::of(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
 /// Rounds a time up to whole seconds: who waits that long is not refused for having come a moment too early.
