@@ -16,7 +16,9 @@ import oslo_messaging
 from pycadf import attachment, cadftype, credential, endpoint, event, host, reason, reporterstep, resource, timestamp
 
 import gate as gates
-from rabbit import Rabbit
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "bus"))
+import servers  # noqa: E402
 
 SHIPPED_MAP = pathlib.Path(sys.prefix) / "etc/pycadf/glance_api_audit_map.conf"
 # method, path, caller, body: what is permitted, what Glance refuses, what the gate refuses, and what passes unread
@@ -258,7 +260,7 @@ class Heard:
 
 @pytest.fixture
 def rabbit(tmp_path):
-    made = Rabbit(tmp_path)
+    made = servers.Rabbit(tmp_path)
     try:
         made.start()
         yield made
@@ -275,7 +277,7 @@ amqp_password = "guest"
 amqp_durable = true
 """
     conf = cfg.ConfigOpts()
-    transport = oslo_messaging.get_notification_transport(conf, url=f"rabbit://guest:guest@127.0.0.1:{rabbit.port}/")
+    transport = oslo_messaging.get_notification_transport(conf, url=rabbit.url)
     conf.set_override("amqp_durable_queues", True, group="oslo_messaging_rabbit")
     with gates.running(stack, tmp_path, rules=section) as gate:
         def ask(caller):
