@@ -132,7 +132,7 @@ impl Link {
         let silence = HELLO + self.config.response_timeout;
         let rates = async {
             match self.config.limits {
-                Limits::Shared => Rates::new(&self.config, self.tally.clone(), &self.metrics).run(redis.clone()).await,
+                Limits::Shared => Rates::new(&self.config, &self.tally, &self.metrics).run(redis.clone()).await,
                 Limits::Own => std::future::pending().await,
             }
         };

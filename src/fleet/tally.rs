@@ -1,19 +1,22 @@
-//! What other gates have admitted in this second, for limits that hold over all of them.
+//! What all gates have admitted in this second, for limits that hold over all of them.
 //!
-//! A request looks at a table and leaves a note; it never waits. A task sends the notes on and fetches the table anew, a
-//! few times a second. So a limit may be overshot by what the gates admit between two exchanges. What the others
-//! admitted in the second before fades out over this one, and so a flood that lasts is held to the limit from its
-//! second second on.
+//! A request looks at a table, adds what was admitted here since, and leaves a note; it never waits. A task sends the
+//! notes on and fetches the table anew, a few times a second. So a limit may be overshot by what the other gates admit
+//! between two exchanges. What was admitted in the second before fades out over this one, the others' and one's own, by
+//! the server's clock: a flood that lasts is held to the limit from its second second on, and an overshoot is paid back.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest;
+use pingora_limits::estimator::Estimator;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 
@@ -31,15 +34,22 @@ pub struct Key([u8; 16]);
 /// What became of one that was counted here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
-    /// It was admitted: others have less left.
+    /// It was admitted: all have less left.
     Admitted,
-    /// It was refused for the sake of what others have admitted: that must go on being known here.
+    /// It was refused for the sake of what all have admitted: that must go on being known here.
     Refused,
 }
 
 struct Notes {
     keys: mpsc::Sender<(Key, Counted)>,
+    recent: Recent,
     dropped: Counter,
+}
+
+/// What was admitted here and is in no table yet: since the exchange that is under way began, and before it began.
+struct Recent {
+    halves: [Estimator; 2],
+    is_second: AtomicBool,
 }
 
 /// The other end of a [`Tally`], which counts on alone when this is dropped.
@@ -50,17 +60,17 @@ pub struct Noted {
     tally: Tally,
 }
 
-/// What the others have admitted.
+/// What all gates have admitted.
 #[derive(Debug, Default)]
-pub struct Table {
+struct Table {
     clock: Option<Clock>,
     second: u64,
-    others: HashMap<Key, Others>,
+    totals: HashMap<Key, Total>,
 }
 
-/// What the others have admitted of one key.
+/// What all gates have admitted of one key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Others {
+pub struct Total {
     /// In the second of the table.
     pub now: u64,
     /// In the second before it.
@@ -114,32 +124,71 @@ impl Tally {
         self.notes.load().is_some()
     }
 
-    /// Returns how much of a limit others have used up.
-    pub fn others(&self, key: Key) -> u64 {
-        self.table.load().used(key, Instant::now())
-    }
-
-    /// Notes what became of one.
-    pub fn note(&self, key: Key, counted: Counted) {
-        if let Some(notes) = &*self.notes.load()
-            && notes.keys.try_send((key, counted)).is_err()
-        {
+    /// Takes one of so many a second that all gates have together; tells whether there was one left.
+    pub fn admits(&self, key: Key, bound: u64) -> bool {
+        let notes = self.notes.load();
+        let Some(notes) = &*notes else { return true };
+        let used = self.table.load().used(key, Instant::now());
+        let is_admitted = notes.recent.take(key, bound.saturating_sub(used));
+        let counted = if is_admitted { Counted::Admitted } else { Counted::Refused };
+        if notes.keys.try_send((key, counted)).is_err() {
             notes.dropped.inc();
         }
+        is_admitted
     }
 
     /// Shares counts from now on; so many notes may wait.
     pub fn open(&self, max: usize, dropped: Counter) -> Noted {
         let (keys, receiver) = mpsc::channel(max.max(1));
-        let notes = Arc::new(Notes { keys, dropped });
+        let notes = Arc::new(Notes { keys, recent: Recent::new(), dropped });
         self.table.store(Arc::default());
         self.notes.store(Some(notes.clone()));
         Noted { keys: receiver, notes, tally: self.clone() }
     }
+}
 
-    /// Shows what the others have admitted.
-    pub fn show(&self, clock: Clock, second: u64, others: HashMap<Key, Others>) {
-        self.table.store(Arc::new(Table { clock: Some(clock), second, others }));
+impl Noted {
+    /// Begins an exchange, which takes along all that is noted before.
+    pub fn begin(&self) {
+        self.notes.recent.turn();
+    }
+
+    /// Ends it with what all gates have admitted by then.
+    pub fn end(&self, clock: Clock, second: u64, totals: HashMap<Key, Total>) {
+        self.tally.table.store(Arc::new(Table { clock: Some(clock), second, totals }));
+        self.notes.recent.forget();
+    }
+}
+
+impl Recent {
+    fn new() -> Self {
+        // the measures of pingora's own rates: 32 KiB each
+        Self { halves: [Estimator::new(4, 1024), Estimator::new(4, 1024)], is_second: AtomicBool::new(false) }
+    }
+
+    /// Takes one if no more than so many were taken with it.
+    fn take(&self, key: Key, left: u64) -> bool {
+        let (now, before) = self.in_order();
+        let taken = before.get(key).max(0).saturating_add(now.incr(key, 1).max(0));
+        let is_taken = u64::try_from(taken).unwrap_or(u64::MAX) <= left;
+        if !is_taken {
+            now.decr(key, 1);
+        }
+        is_taken
+    }
+
+    fn turn(&self) {
+        self.is_second.fetch_xor(true, Ordering::Relaxed);
+    }
+
+    fn forget(&self) {
+        self.in_order().1.reset();
+    }
+
+    /// Returns what is filled now, and what was filled before.
+    fn in_order(&self) -> (&Estimator, &Estimator) {
+        let [first, second] = &self.halves;
+        if self.is_second.load(Ordering::Relaxed) { (second, first) } else { (first, second) }
     }
 }
 
@@ -155,14 +204,14 @@ impl Drop for Noted {
 
 impl Table {
     fn used(&self, key: Key, now: Instant) -> u64 {
-        let (Some(clock), Some(others)) = (&self.clock, self.others.get(&key)) else { return 0 };
+        let (Some(clock), Some(total)) = (&self.clock, self.totals.get(&key)) else { return 0 };
         let (second, part) = clock.at(now);
-        others.used(second.saturating_sub(self.second), part)
+        total.used(second.saturating_sub(self.second), part)
     }
 }
 
-impl Others {
-    /// Returns how much they have used up, so many seconds after the table's, when this part of the second has gone by.
+impl Total {
+    /// Returns how much is used up, so many seconds after the table's, when this part of the second has gone by.
     fn used(self, seconds_later: u64, part: f64) -> u64 {
         let (now, before) = match seconds_later {
             0 => (self.now, self.before),
@@ -200,16 +249,16 @@ mod tests {
     use super::Clock;
     use super::Counted;
     use super::Key;
-    use super::Others;
     use super::Tally;
+    use super::Total;
 
     #[test]
     fn what_was_admitted_before_fades_out_over_a_second() {
-        let others = Others { now: 3, before: 10 };
+        let total = Total { now: 3, before: 10 };
         for (later, part, used) in
             [(0, 0.0, 13), (0, 0.25, 11), (0, 0.5, 8), (0, 1.0, 3), (1, 0.0, 3), (1, 0.5, 2), (1, 1.0, 0), (2, 0.0, 0)]
         {
-            assert_eq!(others.used(later, part), used, "{later} s and {part} later");
+            assert_eq!(total.used(later, part), used, "{later} s and {part} later");
         }
     }
 
@@ -235,21 +284,37 @@ mod tests {
     }
 
     #[test]
-    fn a_tally_that_is_closed_knows_and_notes_nothing() {
+    fn a_tally_that_is_closed_admits_and_notes_nothing() {
         let (tally, dropped, key) = (Tally::default(), Counter::default(), Key::new("client", "a"));
-        tally.note(key, Counted::Admitted);
+        assert!(!tally.is_open() && tally.admits(key, 0));
         let mut noted = tally.open(1, dropped.clone());
         assert!(tally.is_open() && noted.keys.try_recv().is_err());
-        tally.note(key, Counted::Admitted);
-        tally.note(key, Counted::Admitted);
+        assert!(tally.admits(key, 2) && tally.admits(key, 2));
         assert_eq!((noted.keys.try_recv().ok(), dropped.get()), (Some((key, Counted::Admitted)), 1));
-        let (clock, others) = (Clock::read(Duration::from_secs(5)), Others { now: 4, before: 0 });
-        tally.show(clock, 5, HashMap::from([(key, others)]));
-        assert_eq!((tally.others(key), tally.others(Key::new("client", "b"))), (4, 0));
         let again = tally.open(1, dropped);
         drop(noted);
         assert!(tally.is_open(), "by another");
         drop(again);
-        assert_eq!((tally.is_open(), tally.others(key)), (false, 0));
+        assert!(!tally.is_open() && tally.admits(key, 0));
+    }
+
+    #[test]
+    fn what_is_admitted_counts_before_during_and_after_an_exchange() {
+        let (tally, key, other) = (Tally::default(), Key::new("client", "a"), Key::new("client", "b"));
+        let mut noted = tally.open(20, Counter::default());
+        let clock = || Clock::read(Duration::from_secs(5));
+        let admitted = |bound| (0..10).filter(|_| tally.admits(key, bound)).count();
+        assert_eq!(admitted(3), 3);
+        noted.begin();
+        assert_eq!(admitted(5), 2, "three are under way");
+        let under_way = std::iter::from_fn(|| noted.keys.try_recv().ok());
+        assert_eq!(under_way.filter(|(_, counted)| *counted == Counted::Admitted).count(), 5);
+        // the three are in the table now, with four of others'
+        noted.end(clock(), 5, HashMap::from([(key, Total { now: 7, before: 0 })]));
+        assert_eq!(admitted(10), 1, "seven and two");
+        assert!(tally.admits(other, 1));
+        noted.begin();
+        noted.end(clock(), 5, HashMap::from([(key, Total { now: 10, before: 0 })]));
+        assert_eq!((admitted(10), admitted(12)), (0, 2));
     }
 }

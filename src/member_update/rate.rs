@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use pingora_limits::rate::Rate;
 
-use crate::fleet::tally::Counted;
 use crate::fleet::tally::Key;
 use crate::fleet::tally::Tally;
 use crate::openstack::identity::ProjectId;
@@ -52,7 +51,7 @@ impl Default for Config {
 }
 
 impl Rates {
-    /// Counts from nothing; what other gates have admitted stands in the tally.
+    /// Counts from nothing; what all gates have admitted stands in the tally.
     pub fn new(config: Config, tally: Tally) -> Self {
         let rate = || Rate::new(WINDOW);
         let counts = Counts { clients: rate(), projects: rate(), keystone: rate(), ownership: rate() };
@@ -97,17 +96,13 @@ impl Rates {
         // one that was taken back in the next window may leave less than nothing
         let count = u64::try_from(rate.observe(one, 1)).unwrap_or_default();
         let bound = u64::try_from(bound).unwrap_or(u64::MAX);
-        if !self.tally.is_open() {
+        if !self.tally.is_open() || count > bound {
             return count <= bound;
         }
-        let key = key();
-        let is_admitted = count.saturating_add(self.tally.others(key)) <= bound;
-        if is_admitted {
-            self.tally.note(key, Counted::Admitted);
-        } else if count <= bound {
-            // what others have used up comes free in the course of the second: a refusal for its sake takes none of it
+        let is_admitted = self.tally.admits(key(), bound);
+        if !is_admitted {
+            // what all have used up comes free in the course of the second: a refusal for its sake takes none of it
             rate.observe(one, -1);
-            self.tally.note(key, Counted::Refused);
         }
         is_admitted
     }

@@ -15,8 +15,8 @@ use crate::fleet::tally::Clock;
 use crate::fleet::tally::Counted;
 use crate::fleet::tally::Key;
 use crate::fleet::tally::Noted;
-use crate::fleet::tally::Others;
 use crate::fleet::tally::Tally;
+use crate::fleet::tally::Total;
 use crate::telemetry::fleet::LinkName;
 use crate::telemetry::metrics::Metrics;
 
@@ -25,14 +25,13 @@ use crate::telemetry::metrics::Metrics;
 pub struct Rates {
     prefix: String,
     interval: Duration,
-    tally: Tally,
     noted: Noted,
     ledger: Ledger,
     done: Counter,
     untracked: Counter,
 }
 
-/// What this gate has admitted, by key.
+/// What this gate has to send, by key.
 #[derive(Debug, Default)]
 struct Ledger {
     max_keys: usize,
@@ -40,14 +39,10 @@ struct Ledger {
     entries: HashMap<Key, Entry>,
 }
 
-/// What this gate has admitted of one key.
+/// What this gate has to send of one key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Entry {
-    /// In this second, and sent.
-    now: u64,
-    /// In the second before.
-    before: u64,
-    /// In this second, and not sent yet.
+    /// How many were admitted and are not sent yet.
     unsent: u64,
     /// The last second it was asked for in.
     used: u64,
@@ -61,13 +56,12 @@ const KEPT_SECONDS: i64 = 5;
 
 impl Rates {
     /// Opens the tally; it is closed again when this is dropped with its connection.
-    pub fn new(config: &Config, tally: Tally, metrics: &Metrics) -> Self {
+    pub fn new(config: &Config, tally: &Tally, metrics: &Metrics) -> Self {
         let dropped = metrics.fleet.messages(LinkName::Redis, "count", "dropped");
         Self {
             prefix: config.prefix.clone(),
             interval: config.rate_interval,
             noted: tally.open(config.max_queue, dropped.clone()),
-            tally,
             ledger: Ledger { max_keys: config.max_keys, ..Ledger::default() },
             done: metrics.fleet.rate_syncs("done"),
             untracked: dropped,
@@ -85,6 +79,7 @@ impl Rates {
         loop {
             ticks.tick().await;
             self.ledger.turn(clock.at(Instant::now()).0);
+            self.noted.begin();
             while let Ok((key, counted)) = self.noted.keys.try_recv() {
                 if !self.ledger.note(key, counted) {
                     self.untracked.inc();
@@ -117,12 +112,11 @@ impl Rates {
         pipeline.cmd("TIME");
         let (now, before, time): (Counts, Counts, (u64, u32)) = pipeline.query_async(redis).await?;
         let clock = Clock::read(since_epoch(time));
-        let totals = keys.iter().zip(now.into_iter().zip(before));
-        let others = totals.map(|(key, (now, before))| {
-            (*key, self.ledger.sent(*key, now.unwrap_or_default(), before.unwrap_or_default()))
-        });
-        let others: HashMap<Key, Others> = others.collect();
-        self.tally.show(clock, second, others);
+        self.ledger.sent();
+        let counts = now.into_iter().zip(before);
+        let counts =
+            counts.map(|(now, before)| Total { now: now.unwrap_or_default(), before: before.unwrap_or_default() });
+        self.noted.end(clock, second, keys.into_iter().zip(counts).collect());
         Ok(clock)
     }
 }
@@ -139,16 +133,10 @@ fn since_epoch((seconds, micros): (u64, u32)) -> Duration {
 impl Ledger {
     /// Goes on to a second; what was not touched for two of them is dropped.
     fn turn(&mut self, second: u64) {
-        if second == self.second {
-            return;
+        if second != self.second {
+            self.second = second;
+            self.entries.retain(|_, entry| second.saturating_sub(entry.used) <= 2);
         }
-        let is_next = second == self.second.wrapping_add(1);
-        self.second = second;
-        self.entries.retain(|_, entry| {
-            entry.before = if is_next { entry.now } else { 0 };
-            entry.now = 0;
-            second.saturating_sub(entry.used) <= 2
-        });
     }
 
     /// Notes what became of one; tells whether there was room for it.
@@ -165,11 +153,9 @@ impl Ledger {
         true
     }
 
-    /// Notes that all of a key is sent, and returns what is others' of the totals.
-    fn sent(&mut self, key: Key, now: u64, before: u64) -> Others {
-        let entry = self.entries.entry(key).or_default();
-        entry.now += std::mem::take(&mut entry.unsent);
-        Others { now: now.saturating_sub(entry.now), before: before.saturating_sub(entry.before) }
+    /// Notes that all is sent.
+    fn sent(&mut self) {
+        self.entries.values_mut().for_each(|entry| entry.unsent = 0);
     }
 }
 
@@ -178,26 +164,24 @@ mod tests {
     use super::Ledger;
     use crate::fleet::tally::Counted;
     use crate::fleet::tally::Key;
-    use crate::fleet::tally::Others;
 
     #[test]
-    fn what_is_ones_own_is_not_counted_as_others() {
+    fn a_key_is_looked_at_until_nobody_asks_for_it() {
         let (mut ledger, key) = (Ledger { max_keys: 1, ..Ledger::default() }, Key::new("client", "a"));
+        let unsent = |ledger: &Ledger| ledger.entries.get(&key).map(|entry| entry.unsent);
         ledger.turn(100);
         assert!(ledger.note(key, Counted::Admitted) && ledger.note(key, Counted::Admitted));
         assert!(!ledger.note(Key::new("client", "b"), Counted::Admitted), "no room");
-        assert_eq!(ledger.sent(key, 5, 0), Others { now: 3, before: 0 });
-        assert!(ledger.note(key, Counted::Admitted));
-        assert_eq!(ledger.sent(key, 7, 0), Others { now: 4, before: 0 });
+        assert_eq!(unsent(&ledger), Some(2));
         ledger.turn(101);
-        assert_eq!(ledger.sent(key, 0, 7), Others { now: 0, before: 4 });
-        ledger.turn(103);
-        assert_eq!(ledger.sent(key, 2, 9), Others { now: 2, before: 9 }, "two seconds later all of it is others'");
-        ledger.turn(104);
+        assert_eq!(unsent(&ledger), Some(2), "not lost between two seconds");
+        ledger.sent();
+        assert_eq!(unsent(&ledger), Some(0));
+        ledger.turn(102);
         assert!(ledger.note(key, Counted::Refused));
-        ledger.turn(106);
-        assert_eq!(ledger.sent(key, 9, 0), Others { now: 9, before: 0 }, "still looked at, and nothing counted");
-        ledger.turn(110);
-        assert!(ledger.entries.is_empty());
+        ledger.turn(104);
+        assert_eq!(unsent(&ledger), Some(0), "still looked at, and nothing counted");
+        ledger.turn(105);
+        assert_eq!(unsent(&ledger), None);
     }
 }
