@@ -11,6 +11,8 @@ use crate::config::admin_section;
 use crate::config::audit_section;
 use crate::config::balance_section;
 use crate::config::contract_section;
+use crate::config::decisions_section;
+use crate::config::files_apart;
 use crate::config::fleet_section;
 use crate::config::guard_key;
 use crate::config::keystone_section;
@@ -19,7 +21,6 @@ use crate::config::policy_section;
 use crate::config::rate_limits_section;
 use crate::config::reader::Book;
 use crate::config::reader::Section;
-use crate::config::recording_section;
 use crate::config::rules_section;
 use crate::config::settings::Settings;
 use crate::config::shadow_diff_section;
@@ -77,13 +78,12 @@ pub fn read(book: &mut Book<'_>) -> Config {
     upstream.rules.shed = balance_section::shed(&mut book.section("limits"));
     let shadow = shadow_section::read(&mut book.section("shadow"));
     shadow_section::check_target(&shadow, &upstream.servers, &mut book.section("shadow"));
-    let shadow_diff = shadow_diff_section::read(&mut book.section("shadow_diff"), &rules.log.destination);
-    let others = [&rules.log.destination, &shadow_diff.log.destination];
-    let recording = recording_section::read(&mut book.section("recording"), others);
+    let shadow_diff = shadow_diff_section::read(&mut book.section("shadow_diff"));
+    let recording = decisions_section::lines(&mut book.section("recording"));
     if admin_listen == server.listen && admin_listen.port() != 0 {
         book.section("admin").mistake("listen", "clients connect there", "give operators an address of their own");
     }
-    Config {
+    let config = Config {
         profile,
         rules,
         server,
@@ -111,7 +111,9 @@ pub fn read(book: &mut Book<'_>) -> Config {
         notifications: fleet_section::notifications(&mut book.section("notifications")),
         limits: rate_limits,
         settings: Settings::default(),
-    }
+    };
+    files_apart::check(&config, book);
+    config
 }
 
 fn profile(section: &mut Section<'_, '_>) -> Profile {

@@ -15,7 +15,6 @@ use crate::diff::config::NEVER_COMPARED;
 use crate::diff::ignore::Rule;
 use crate::diff::ignore_file;
 use crate::diff::shown::Values;
-use crate::telemetry::line_log::Destination;
 
 /// Many headers make many labels.
 const MAX_HEADERS: usize = 50;
@@ -24,8 +23,8 @@ const MAX_EXAMPLES: usize = 20;
 /// How large the file of rules may be.
 const MAX_FILE: u64 = 1024 * 1024;
 
-/// Reads the section; `decisions` is where the decision log goes.
-pub fn read(section: &mut Section<'_, '_>, decisions: &Destination) -> Config {
+/// Reads the section.
+pub fn read(section: &mut Section<'_, '_>) -> Config {
     let default = Config::default();
     let headers = headers(section, &default.headers);
     let ignore_file = section.get("ignore_file", default.ignore_file);
@@ -44,9 +43,6 @@ pub fn read(section: &mut Section<'_, '_>, decisions: &Destination) -> Config {
     }
     if config.examples > MAX_EXAMPLES {
         section.mistake("examples", "more than anybody looks at", "20 at most");
-    }
-    if matches!(config.log.destination, Destination::File(_)) && config.log.destination == *decisions {
-        section.mistake("file", "[decisions] file is the same, and their lines would be mixed", "another file");
     }
     config
 }

@@ -249,6 +249,17 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_alone_makes_copies_that_are_sent_nowhere() {
+        let environment = [("GLANCE_GATE_KEYSTONE_AUTHTOKEN_PASSWORD".to_owned(), "x".to_owned())];
+        let copies = |text: &str| {
+            let config = parse("gate.toml", text, &environment).expect("a good file").0;
+            (config.copies(), config.shadow.has_target())
+        };
+        assert_eq!(copies("[recording]\nfile = \"/x/calls\"\n"), (true, false));
+        assert_eq!(copies(""), (false, false));
+    }
+
+    #[test]
     fn a_last_slash_of_the_target_is_not_written_twice() {
         let config = read("[shadow]\ntarget = \"http://staging:9292/\"\n").expect("a good file");
         assert_eq!(config.target, "http://staging:9292");
