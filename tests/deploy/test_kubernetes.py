@@ -1,4 +1,5 @@
 """The manifests: held to the schemas of Kubernetes, to each other, and to what the gate itself says of its configuration."""
+import re
 import subprocess
 
 import kubernetes_validate
@@ -123,6 +124,18 @@ def test_everything_selects_the_same_pods_and_ports():
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert monitor["spec"]["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
     assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == "glance-gate", "the job of the alerts"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_the_network_lets_out_besides_is_good_once_its_marks_are_taken_away(version):
+    text = (FOLDER / "networkpolicy.yaml").read_text().split("\n---\n")[0]
+    optional = re.sub(r"^    # ", "    ", text.partition("from here on: ")[2].partition("\n")[2], flags=re.M)
+    whole = text.partition("    # Whatever else")[0] + optional
+    policy = yaml.safe_load(whole)
+    kubernetes_validate.validate(policy, version, strict=True)
+    ports = [rule["ports"][0]["port"] for rule in policy["spec"]["egress"]]
+    assert ports == [53, 5000, 9292, 6379, 5672, 443]
+    assert all(rule["to"] for rule in policy["spec"]["egress"]), "a rule without a destination opens all"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
