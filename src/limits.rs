@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use http::Method;
 
+use crate::fleet::spending::Spending;
 use crate::limits::config::Config;
 use crate::limits::config::Limit;
 use crate::limits::config::OverLimitAnswer;
@@ -47,9 +48,9 @@ pub struct Over {
 }
 
 impl Limits {
-    /// Counts from nothing.
-    pub fn new(config: Config, metrics: &Metrics) -> Self {
-        Self::with(config, Counter::new(metrics.limiting.keys.clone()), metrics.clone())
+    /// Counts from nothing; what all gates together have spent stands in `spending`.
+    pub fn new(config: Config, spending: Spending, metrics: &Metrics) -> Self {
+        Self::with(config, Counter::new(metrics.limiting.keys.clone(), spending), metrics.clone())
     }
 
     /// Goes on counting under other limits; what was spent stays spent under the same name.
@@ -134,6 +135,7 @@ mod tests {
     use super::config::Group;
     use super::config::Limit;
     use super::subject::Asker;
+    use crate::fleet::spending::Spending;
     use crate::openstack::identity::Identity;
     use crate::openstack::identity::ProjectId;
     use crate::openstack::identity::Roles;
@@ -159,7 +161,7 @@ mod tests {
     }
 
     fn limits(limits: Vec<Limit>) -> Limits {
-        Limits::new(Config { limits: limits.into(), ..Config::default() }, &Metrics::default())
+        Limits::new(Config { limits: limits.into(), ..Config::default() }, Spending::default(), &Metrics::default())
     }
 
     fn identity(project: &str, user: &str, roles: &[&str]) -> Identity {

@@ -102,7 +102,7 @@ impl Built {
             policy_in_use: Arc::new(AtomicBool::new(true)),
             member_limit: LimitLayer::new(config.member_limit.clone()),
             rates: Rates::new(config.rates.clone(), fleet.tally.clone()),
-            limits: Limits::new(config.limits.clone(), &metrics),
+            limits: Limits::new(config.limits.clone(), fleet.spending.clone(), &metrics),
             rules: Rules::new(config.rules(), config.decided_by(), &metrics),
             overload: OverloadLayer::new(config.overload.clone()),
             clients: Arc::new(Inflight::new()),

@@ -23,6 +23,7 @@ use crate::fleet::notifications::Bus;
 use crate::fleet::outbox::Outbox;
 use crate::fleet::redis;
 use crate::fleet::redis::Server;
+use crate::fleet::spending::Spending;
 use crate::fleet::standing::Standing;
 use crate::fleet::tally::Tally;
 use crate::telemetry::fleet::LinkName;
@@ -32,8 +33,10 @@ use crate::telemetry::fleet::LinkName;
 pub struct Fleet {
     /// Where news for the other gates go; the same through all configurations.
     pub outbox: Outbox,
-    /// What the other gates have admitted; the same through all configurations.
+    /// What all gates have admitted; the same through all configurations.
     pub tally: Tally,
+    /// What all gates have spent of limits; the same through all configurations.
+    pub spending: Spending,
     redis: Part<redis::config::Config, Server>,
     notifications: Part<notifications::config::Config, Bus>,
 }
@@ -62,6 +65,7 @@ impl Fleet {
         Ok(Self {
             outbox: Outbox::default(),
             tally: Tally::default(),
+            spending: Spending::default(),
             redis: Part::new(&config.redis, redis_trust(config)?, redis_server)?,
             notifications: Part::new(&config.notifications, notifications_trust(config)?, notifications_bus)?,
         })
@@ -75,6 +79,7 @@ impl Fleet {
         Ok(Self {
             outbox: self.outbox.clone(),
             tally: self.tally.clone(),
+            spending: self.spending.clone(),
             redis: self.redis.succeed(&config.redis, redis_trust(config)?, redis_server)?,
             notifications: self.notifications.succeed(
                 &config.notifications,
@@ -92,8 +97,8 @@ impl Fleet {
             let config = self.redis.config.clone();
             let dropped = metrics.fleet.messages(LinkName::Redis, "news", "dropped");
             let waiting = self.outbox.open(config.max_queue, dropped);
-            let tally = self.tally.clone();
-            let link = redis::Link::new(config, server, waiting, tally, (standing, hearing), metrics.clone());
+            let counts = (self.tally.clone(), self.spending.clone());
+            let link = redis::Link::new(config, server, waiting, counts, (standing, hearing), metrics.clone());
             move |stop| Box::pin(link.run(stop))
         });
         self.notifications.start(LinkName::Notifications, current, exports, |bus, standing, hearing| {

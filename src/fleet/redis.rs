@@ -8,6 +8,7 @@ pub mod config;
 pub mod connection;
 pub mod post;
 pub mod rates;
+pub mod spent;
 
 use std::fmt;
 use std::io;
@@ -30,6 +31,8 @@ use crate::fleet::redis::connection::Connection;
 use crate::fleet::redis::post::Listener;
 use crate::fleet::redis::post::Writer;
 use crate::fleet::redis::rates::Rates;
+use crate::fleet::redis::spent::Spendings;
+use crate::fleet::spending::Spending;
 use crate::fleet::standing::Standing;
 use crate::fleet::tally::Tally;
 use crate::telemetry::metrics::Metrics;
@@ -42,6 +45,7 @@ pub struct Link {
     name: Uuid,
     waiting: Waiting,
     tally: Tally,
+    spending: Spending,
     standing: Standing,
     hearing: Hearing,
     metrics: Metrics,
@@ -89,12 +93,12 @@ impl Link {
         config: Config,
         server: Server,
         waiting: Waiting,
-        tally: Tally,
+        (tally, spending): (Tally, Spending),
         (standing, hearing): (Standing, Hearing),
         metrics: Metrics,
     ) -> Self {
         let Server { address, tls } = server;
-        Self { config, address, tls, name: Uuid::new_v4(), waiting, tally, standing, hearing, metrics }
+        Self { config, address, tls, name: Uuid::new_v4(), waiting, tally, spending, standing, hearing, metrics }
     }
 
     /// Keeps the link up until it is to stop; then sends what is left.
@@ -132,7 +136,14 @@ impl Link {
         let silence = HELLO + self.config.response_timeout;
         let rates = async {
             match self.config.limits {
-                Limits::Shared => Rates::new(&self.config, &self.tally, &self.metrics).run(redis.clone()).await,
+                Limits::Shared => {
+                    let rates = Rates::new(&self.config, &self.tally, &self.metrics);
+                    let spent = Spendings::new(&self.config, &self.spending, &self.metrics);
+                    tokio::select! {
+                        broken = rates.run(redis.clone()) => broken,
+                        broken = spent.run(redis.clone()) => broken,
+                    }
+                }
                 Limits::Own => std::future::pending().await,
             }
         };

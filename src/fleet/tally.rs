@@ -13,18 +13,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
-use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest;
 use pingora_limits::estimator::Estimator;
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::mpsc;
 
-/// The counts of all gates; off, and free, until somebody opens it. Cloning shares it.
-#[derive(Clone, Default)]
+use crate::fleet::board::Board;
+use crate::fleet::board::Opened;
+
+/// The counts of all gates; off, and free, until a link opens it. Cloning shares it.
+#[derive(Clone, Debug, Default)]
 pub struct Tally {
-    notes: Arc<ArcSwapOption<Notes>>,
-    table: Arc<ArcSwap<Table>>,
+    board: Board<(Key, Counted), Table>,
+    recent: Arc<Recent>,
 }
 
 /// What is counted: the hash of what kind of thing it is, and which one. No address and no project leaves the gate.
@@ -40,24 +40,17 @@ pub enum Counted {
     Refused,
 }
 
-struct Notes {
-    keys: mpsc::Sender<(Key, Counted)>,
-    recent: Recent,
-    dropped: Counter,
-}
-
 /// What was admitted here and is in no table yet: since the exchange that is under way began, and before it began.
 struct Recent {
     halves: [Estimator; 2],
     is_second: AtomicBool,
 }
 
-/// The other end of a [`Tally`], which counts on alone when this is dropped.
+/// The link's side of a [`Tally`], which counts on alone when this is dropped.
+#[derive(Debug)]
 pub struct Noted {
-    /// What was counted here.
-    pub keys: mpsc::Receiver<(Key, Counted)>,
-    notes: Arc<Notes>,
-    tally: Tally,
+    opened: Opened<(Key, Counted), Table>,
+    recent: Arc<Recent>,
 }
 
 /// What all gates have admitted.
@@ -121,51 +114,64 @@ impl Clock {
 impl Tally {
     /// Tells whether counts are shared.
     pub fn is_open(&self) -> bool {
-        self.notes.load().is_some()
+        self.board.is_open()
     }
 
     /// Takes one of so many a second that all gates have together; tells whether there was one left.
     pub fn admits(&self, key: Key, bound: u64) -> bool {
-        let notes = self.notes.load();
-        let Some(notes) = &*notes else { return true };
-        let used = self.table.load().used(key, Instant::now());
-        let is_admitted = notes.recent.take(key, bound.saturating_sub(used));
-        let counted = if is_admitted { Counted::Admitted } else { Counted::Refused };
-        if notes.keys.try_send((key, counted)).is_err() {
-            notes.dropped.inc();
+        if !self.is_open() {
+            return true;
         }
+        let used = self.board.table().used(key, Instant::now());
+        let is_admitted = self.recent.take(key, bound.saturating_sub(used));
+        self.board.leave((key, if is_admitted { Counted::Admitted } else { Counted::Refused }));
         is_admitted
     }
 
     /// Shares counts from now on; so many notes may wait.
     pub fn open(&self, max: usize, dropped: Counter) -> Noted {
-        let (keys, receiver) = mpsc::channel(max.max(1));
-        let notes = Arc::new(Notes { keys, recent: Recent::new(), dropped });
-        self.table.store(Arc::default());
-        self.notes.store(Some(notes.clone()));
-        Noted { keys: receiver, notes, tally: self.clone() }
+        self.recent.halves.iter().for_each(Estimator::reset);
+        Noted { opened: self.board.open(max, dropped), recent: self.recent.clone() }
     }
 }
 
 impl Noted {
     /// Begins an exchange, which takes along all that is noted before.
     pub fn begin(&self) {
-        self.notes.recent.turn();
+        self.recent.turn();
     }
 
-    /// Ends it with what all gates have admitted by then.
+    /// Takes the next note, if there is one.
+    pub fn take(&mut self) -> Option<(Key, Counted)> {
+        self.opened.take()
+    }
+
+    /// Counts a note that was taken, and for which there is no room.
+    pub fn drop_note(&self) {
+        self.opened.drop_note();
+    }
+
+    /// Ends an exchange with what all gates have admitted by then.
     pub fn end(&self, clock: Clock, second: u64, totals: HashMap<Key, Total>) {
-        self.tally.table.store(Arc::new(Table { clock: Some(clock), second, totals }));
-        self.notes.recent.forget();
+        self.opened.show(Table { clock: Some(clock), second, totals });
+        self.recent.forget();
+    }
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        // the measures of pingora's own rates: 32 KiB each
+        Self { halves: [Estimator::new(4, 1024), Estimator::new(4, 1024)], is_second: AtomicBool::new(false) }
+    }
+}
+
+impl fmt::Debug for Recent {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Recent").finish_non_exhaustive()
     }
 }
 
 impl Recent {
-    fn new() -> Self {
-        // the measures of pingora's own rates: 32 KiB each
-        Self { halves: [Estimator::new(4, 1024), Estimator::new(4, 1024)], is_second: AtomicBool::new(false) }
-    }
-
     /// Takes one if no more than so many were taken with it.
     fn take(&self, key: Key, left: u64) -> bool {
         let (now, before) = self.in_order();
@@ -192,16 +198,6 @@ impl Recent {
     }
 }
 
-impl Drop for Noted {
-    fn drop(&mut self) {
-        // unless another link has opened it since
-        if self.tally.notes.load().as_ref().is_some_and(|notes| Arc::ptr_eq(notes, &self.notes)) {
-            self.tally.notes.store(None);
-            self.tally.table.store(Arc::default());
-        }
-    }
-}
-
 impl Table {
     fn used(&self, key: Key, now: Instant) -> u64 {
         let (Some(clock), Some(total)) = (&self.clock, self.totals.get(&key)) else { return 0 };
@@ -224,18 +220,6 @@ impl Total {
         #[expect(clippy::cast_sign_loss, reason = "both factors are positive")]
         let fading = (before as f64 * (1.0 - part)).ceil() as u64;
         now.saturating_add(fading)
-    }
-}
-
-impl fmt::Debug for Noted {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Noted").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Tally {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Tally").finish_non_exhaustive()
     }
 }
 
@@ -288,13 +272,13 @@ mod tests {
         let (tally, dropped, key) = (Tally::default(), Counter::default(), Key::new("client", "a"));
         assert!(!tally.is_open() && tally.admits(key, 0));
         let mut noted = tally.open(1, dropped.clone());
-        assert!(tally.is_open() && noted.keys.try_recv().is_err());
+        assert!(tally.is_open() && noted.take().is_none());
         assert!(tally.admits(key, 2) && tally.admits(key, 2));
-        assert_eq!((noted.keys.try_recv().ok(), dropped.get()), (Some((key, Counted::Admitted)), 1));
+        assert_eq!((noted.take(), dropped.get()), (Some((key, Counted::Admitted)), 1));
+        assert!(!tally.admits(key, 2));
         let again = tally.open(1, dropped);
-        drop(noted);
-        assert!(tally.is_open(), "by another");
-        drop(again);
+        assert!(tally.admits(key, 1), "counted from nothing");
+        drop((noted, again));
         assert!(!tally.is_open() && tally.admits(key, 0));
     }
 
@@ -307,7 +291,7 @@ mod tests {
         assert_eq!(admitted(3), 3);
         noted.begin();
         assert_eq!(admitted(5), 2, "three are under way");
-        let under_way = std::iter::from_fn(|| noted.keys.try_recv().ok());
+        let under_way = std::iter::from_fn(|| noted.take());
         assert_eq!(under_way.filter(|(_, counted)| *counted == Counted::Admitted).count(), 5);
         // the three are in the table now, with four of others'
         noted.end(clock(), 5, HashMap::from([(key, Total { now: 7, before: 0 })]));

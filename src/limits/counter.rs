@@ -16,6 +16,9 @@ use std::time::Instant;
 
 use prometheus_client::metrics::gauge::Gauge;
 
+use crate::fleet::spending::Asked;
+use crate::fleet::spending::Spending;
+use crate::fleet::tally;
 use crate::limits::subject::Subject;
 
 /// How much may be spent: one each interval, and so many at once.
@@ -52,6 +55,7 @@ pub struct Counter {
 struct Shared {
     hasher: RandomState,
     kept: Gauge,
+    spending: Spending,
     shards: Box<[Mutex<Shard>]>,
 }
 
@@ -84,9 +88,12 @@ impl Allowance {
         self.interval.saturating_mul(self.burst)
     }
 
-    fn left(self, full_at: Instant, now: Instant) -> Left {
-        // more than all can not be spent; what was under a longer limit of the same name is no more than that
-        let spent = full_at.saturating_duration_since(now).min(self.whole());
+    /// Tells what is left when all that was spent here will be given back at that time, and what all gates have spent
+    /// at the other.
+    fn left(self, here: Instant, all: Option<Instant>, now: Instant) -> Left {
+        // more than all can not be spent here; what was under a longer limit of the same name is no more than that
+        let here = here.saturating_duration_since(now).min(self.whole());
+        let spent = all.map_or(here, |all| all.saturating_duration_since(now).max(here));
         let next_in = spent.saturating_sub(self.slack());
         let free = self.whole().saturating_sub(spent);
         let remaining = free.as_nanos().checked_div(self.interval.as_nanos()).unwrap_or_default();
@@ -95,10 +102,10 @@ impl Allowance {
 }
 
 impl Counter {
-    /// Has counted nothing yet; `kept` shows how many keys it holds.
-    pub fn new(kept: Gauge) -> Self {
+    /// Has counted nothing yet; `kept` shows how many keys it holds, and `spending` what all gates have spent.
+    pub fn new(kept: Gauge, spending: Spending) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shared: Arc::new(Shared { hasher: RandomState::new(), kept, shards }) }
+        Self { shared: Arc::new(Shared { hasher: RandomState::new(), kept, spending, shards }) }
     }
 
     /// Spends one, at most `max_keys` keys being told apart; those for which there is no room share one for each limit.
@@ -106,20 +113,40 @@ impl Counter {
     /// # Errors
     /// Tells how long to wait until one may be spent.
     pub fn spend(&self, key: Key, allowance: Allowance, max_keys: usize, now: Instant) -> Result<(), Duration> {
+        let fleet_key = self.fleet_key(&key, allowance);
+        let all = fleet_key.and_then(|key| self.shared.spending.full_at(&key));
         let Some(mut shard) = self.shard(&key) else { return Ok(()) };
         let before = shard.full_at.len();
-        let spent = shard.spend(key, allowance, max_keys / SHARDS, now);
+        let spent = shard.spend(key, allowance, max_keys / SHARDS, all, now);
         let after = shard.full_at.len();
         drop(shard);
         let change = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.shared.kept.inc_by(change(after) - change(before));
+        if let Some(key) = fleet_key {
+            self.tell(key, allowance, u32::from(spent.is_ok()));
+        }
         spent
     }
 
     /// Tells what is left, without spending.
     pub fn look(&self, key: &Key, allowance: Allowance, now: Instant) -> Left {
+        let fleet_key = self.fleet_key(key, allowance);
+        let all = fleet_key.and_then(|key| self.shared.spending.full_at(&key));
+        if let Some(key) = fleet_key {
+            self.tell(key, allowance, 0);
+        }
         let full_at = self.shard(key).and_then(|shard| shard.full_at.get(key).copied());
-        allowance.left(full_at.unwrap_or(now), now)
+        allowance.left(full_at.unwrap_or(now), all, now)
+    }
+
+    fn tell(&self, key: tally::Key, allowance: Allowance, spent: u32) {
+        self.shared.spending.note(Asked { key, spent, interval: allowance.interval, whole: allowance.whole() });
+    }
+
+    /// Returns what all gates know the key by, if they count together. Another allowance is another count.
+    fn fleet_key(&self, key: &Key, allowance: Allowance) -> Option<tally::Key> {
+        let limit = || format!("{} {} {}", key.limit, allowance.interval.as_nanos(), allowance.burst);
+        self.shared.spending.is_open().then(|| tally::Key::new(&limit(), &key.subject.to_string()))
     }
 
     fn shard(&self, key: &Key) -> Option<MutexGuard<'_, Shard>> {
@@ -130,16 +157,23 @@ impl Counter {
 }
 
 impl Shard {
-    fn spend(&mut self, key: Key, allowance: Allowance, room: usize, now: Instant) -> Result<(), Duration> {
+    fn spend(
+        &mut self,
+        key: Key,
+        allowance: Allowance,
+        room: usize,
+        all: Option<Instant>,
+        now: Instant,
+    ) -> Result<(), Duration> {
         let key = self.place(key, room, now);
-        let full_at = self.full_at.get(&key).copied().map_or(now, |full_at| full_at.max(now));
-        let next_in = allowance.left(full_at, now).next_in;
+        let here = self.full_at.get(&key).copied().map_or(now, |full_at| full_at.max(now));
+        let next_in = allowance.left(here, all, now).next_in;
         if !next_in.is_zero() {
             // written down, so that it ends under the limit that holds now
-            self.full_at.insert(key, full_at.min(now + allowance.whole()));
+            self.full_at.insert(key, here.min(now + allowance.whole()));
             return Err(next_in);
         }
-        self.full_at.insert(key, full_at + allowance.interval);
+        self.full_at.insert(key, all.map_or(here, |all| all.max(here)) + allowance.interval);
         Ok(())
     }
 
@@ -168,15 +202,21 @@ mod tests {
     use std::time::Duration;
     use std::time::Instant;
 
+    use prometheus_client::metrics::counter::Counter as PrometheusCounter;
     use prometheus_client::metrics::gauge::Gauge;
 
     use super::Allowance;
     use super::Counter;
     use super::Key;
     use super::SHARDS;
+    use crate::fleet::spending::Spending;
     use crate::limits::subject::Subject;
 
     const MANY: usize = 100_000;
+
+    fn counter() -> Counter {
+        Counter::new(Gauge::default(), Spending::default())
+    }
 
     fn key(number: u32) -> Key {
         Key { limit: "limit".into(), subject: Subject::Address(IpAddr::V4(number.into())) }
@@ -184,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_granted_at_once_and_then_one_each_interval() {
-        let (counter, start) = (Counter::new(Gauge::default()), Instant::now());
+        let (counter, start) = (counter(), Instant::now());
         let allowance = Allowance::new(6, Duration::from_mins(1), 3);
         let spend = |after: u64| counter.spend(key(1), allowance, MANY, start + Duration::from_secs(after));
         assert_eq!([spend(0), spend(0), spend(0)], [Ok(()); 3]);
@@ -199,8 +239,36 @@ mod tests {
     }
 
     #[test]
+    fn what_other_gates_have_spent_is_spent_here_too() {
+        let (spending, start) = (Spending::default(), Instant::now());
+        let counter = Counter::new(Gauge::default(), spending.clone());
+        let (allowance, longer) =
+            (Allowance::new(6, Duration::from_mins(1), 3), Allowance::new(6, Duration::from_mins(2), 3));
+        let after = |seconds: u64| start + Duration::from_secs(seconds);
+        let spend = |seconds| counter.spend(key(1), allowance, MANY, after(seconds));
+        assert_eq!(spend(0), Ok(()), "of three, and nobody else knows");
+        let mut opened = spending.open(10, PrometheusCounter::default());
+        assert_eq!(spend(0), Ok(()));
+        let told = opened.take().expect("a note");
+        assert_eq!((told.spent, told.interval, told.whole), (1, Duration::from_secs(10), Duration::from_secs(30)));
+        assert!(opened.take().is_none());
+        // together they have spent five: one gets back to the burst, the debt is waited for
+        opened.show([(told.key, after(50))].into());
+        assert_eq!(counter.look(&key(1), allowance, start).next_in, Duration::from_secs(30));
+        assert_eq!(counter.look(&key(1), longer, start).next_in, Duration::ZERO, "another limit of this name");
+        assert_eq!(spend(0), Err(Duration::from_secs(30)));
+        assert!((0..3).all(|_| opened.take().is_some_and(|asked| asked.spent == 0)), "two looks, and nothing spent");
+        assert_eq!((spend(30), spend(30)), (Ok(()), Err(Duration::from_secs(10))));
+        assert_eq!(opened.take(), Some(told));
+        // nobody else has
+        assert_eq!(counter.spend(key(2), allowance, MANY, start), Ok(()));
+        drop(opened);
+        assert_eq!(spend(50), Ok(()), "each is on its own again");
+    }
+
+    #[test]
     fn over_a_long_time_no_more_is_granted_than_the_rate() {
-        let (counter, start) = (Counter::new(Gauge::default()), Instant::now());
+        let (counter, start) = (counter(), Instant::now());
         let allowance = Allowance::new(100, Duration::from_secs(1), 10);
         let granted = (0..100_000u64)
             .filter(|step| counter.spend(key(1), allowance, MANY, start + Duration::from_millis(*step)).is_ok())
@@ -210,7 +278,7 @@ mod tests {
 
     #[test]
     fn what_is_left_is_told_without_spending() {
-        let (counter, start) = (Counter::new(Gauge::default()), Instant::now());
+        let (counter, start) = (counter(), Instant::now());
         let allowance = Allowance::new(2, Duration::from_secs(10), 2);
         let look = |after: u64| {
             let left = counter.look(&key(1), allowance, start + Duration::from_secs(after));
@@ -226,7 +294,7 @@ mod tests {
 
     #[test]
     fn who_has_spent_a_long_limit_waits_no_longer_than_the_new_one_says() {
-        let (counter, start) = (Counter::new(Gauge::default()), Instant::now());
+        let (counter, start) = (counter(), Instant::now());
         let (old, new) =
             (Allowance::new(1, Duration::from_hours(24), 1), Allowance::new(10, Duration::from_mins(1), 10));
         let spend = |allowance, after: u64| counter.spend(key(1), allowance, MANY, start + Duration::from_secs(after));
@@ -241,7 +309,7 @@ mod tests {
     #[test]
     fn keys_are_bounded_and_those_without_room_share_one() {
         let kept = Gauge::default();
-        let (counter, start) = (Counter::new(kept.clone()), Instant::now());
+        let (counter, start) = (Counter::new(kept.clone(), Spending::default()), Instant::now());
         let allowance = Allowance::new(1, Duration::from_mins(1), 1);
         let room = 32 * SHARDS;
         let granted = (0..10_000).filter(|number| counter.spend(key(*number), allowance, room, start).is_ok()).count();

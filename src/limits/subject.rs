@@ -1,5 +1,6 @@
 //! Who is counted together.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::net::Ipv6Addr;
 
@@ -40,6 +41,19 @@ impl Subject {
             IpAddr::V4(_) => address,
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         })
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Project(id) => write!(out, "project {}", id.as_str()),
+            Self::User(id) => write!(out, "user {}", id.as_str()),
+            Self::Role(name) => write!(out, "role {name}"),
+            Self::Address(address) => write!(out, "address {address}"),
+            Self::All => out.write_str("all"),
+            Self::Rest => out.write_str("rest"),
+        }
     }
 }
 

@@ -35,8 +35,10 @@ def rabbit(tmp_path_factory, authority):
 def test_redis_over_tls_with_the_documented_rights(world, redis, authority, tmp_path):
     rights = re.search(r"^ +(ACL SETUSER gate .*)$", GUIDE, re.M)[1].replace(">password", ">planted-gate-password")
     assert b"+OK\r\n+OK" in redis.command_line(rights)
+    (tmp_path / "limits.toml").write_text('[[limit]]\nname = "all"\ngroup = "any"\nrequests = 1000\nper = "1h"\n')
     section = (f'[redis]\nurl = "rediss://gate@127.0.0.1:{redis.tls_port}"\npassword = "planted-gate-password"\n'
-               f'cafile = "{authority.root}"\n[limits]\nmember_updates_per_client = 1000\n')
+               f'cafile = "{authority.root}"\n[limits]\nmember_updates_per_client = 1000\n'
+               f'[rate_limits]\nrules_file = "{tmp_path}/limits.toml"\n')
     with running(world, tmp_path, section, section) as (first, second):
         for gate in (first, second):
             until("both know of each other", lambda gate=gate: gate.metric("glance_gate_fleet_gates ") == 1)
@@ -48,6 +50,8 @@ def test_redis_over_tls_with_the_documented_rights(world, redis, authority, tmp_
         until("the other knows", lambda: second.accept(image, member) == 403, SOON)
         syncs = 'glance_gate_fleet_rate_syncs_total{outcome="done"}'
         until("counts are exchanged", lambda: second.metric(syncs) >= 1)
+        kept = [b":rate:", b":spent:"]
+        until("both kinds of them", lambda: all(kind in redis.command_line("KEYS *") for kind in kept))
         assert second.told("not connected", "redis") == 0
 
 

@@ -1,10 +1,11 @@
 """A limit holds over all gates together while they can count together, and over each alone while they can not."""
 import http.client
+import json
 import threading
 import time
 
 import standins
-from gates import redis_section, running, until
+from gates import SOON, redis_section, running, until
 
 #: Member updates of one client, a second.
 LIMIT = 10
@@ -93,3 +94,78 @@ def test_a_limit_that_is_each_gates_own_is_not_shared(world, redis, tmp_path):
         for gate in gates:
             until("the link stands", lambda gate=gate: gate.stands("other gates"))
         assert each_admits_its_own(gates, world)
+
+
+RULES = """
+[[limit]]
+name = "sharing"
+group = "project"
+requests = 60
+per = "1h"
+burst = 4
+"""
+
+
+def test_what_a_project_has_spent_at_one_gate_it_has_not_left_at_the_other(world, redis, tmp_path):
+    (tmp_path / "limits.toml").write_text(RULES)
+    limits = f'[rate_limits]\nrules_file = "{tmp_path}/limits.toml"\ndocument = "/v2/limits"\n'
+    image = world.state.image()
+    tokens = {project: world.state.token(f"user-of-{project}", project) for project in ("calm", "flood", "alone", "late")}
+
+    def ask(gate, token, method, path, body=""):
+        client = http.client.HTTPConnection(gate.main, timeout=10)
+        try:
+            client.request(method, path, body, {"X-Auth-Token": token, "Content-Type": "application/json"})
+            answer = client.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            client.close()
+
+    def put(gate, project):
+        path = f"/v2/images/{image}/members/{project}"
+        return ask(gate, tokens[project], "PUT", path, '{"status": "accepted"}')
+
+    def spend(gate, project, times):
+        return [put(gate, project)[0] for _ in range(times)]
+
+    def left(gate, project):
+        status, _, body = ask(gate, tokens[project], "GET", "/v2/limits")
+        assert status == 200
+        return json.loads(body)["limits"]["rate"][0]["limit"][0]["remaining"]
+
+    with running(world, tmp_path, redis_section(redis) + limits, redis_section(redis) + limits) as gates:
+        one, other = gates
+        for gate in gates:
+            until("the link stands", lambda gate=gate: gate.stands("other gates"))
+        assert [left(gate, "calm") for gate in gates] == [4, 4]
+        assert spend(one, "calm", 3) == [200, 200, 200]
+        # a gate hears of a key when somebody asks for it there
+        assert spend(other, "calm", 1) == [200]
+        for gate in gates:
+            until("it is known", lambda gate=gate: left(gate, "calm") == 0, SOON)
+            assert spend(gate, "calm", 1) == [429]
+
+        # the whole burst at each gate at once is more than there is, and paid back: 60 s each
+        admitted = []
+        floods = [threading.Thread(target=lambda gate=gate: admitted.extend(spend(gate, "flood", 4))) for gate in gates]
+        for flood in floods:
+            flood.start()
+        for flood in floods:
+            flood.join()
+        wait = 60 * (admitted.count(200) - 3)
+        assert admitted.count(200) >= 4
+        for gate in gates:
+            until(f"{wait} s is told", lambda gate=gate: wait - 30 < int(put(gate, "flood")[1]["Retry-After"]) <= wait, SOON)
+
+        redis.stop()
+        try:
+            for gate in gates:
+                until("the loss is noticed", lambda gate=gate: not gate.stands("other gates"), 4)
+                assert spend(gate, "alone", 5) == [200, 200, 200, 200, 429]
+        finally:
+            redis.start()
+        for gate in gates:
+            until("the link is back", lambda gate=gate: gate.stands("other gates"), 4)
+        assert spend(one, "late", 2) == [200, 200] and spend(other, "late", 1) == [200]
+        for gate in gates:
+            until("it is known again", lambda gate=gate: left(gate, "late") == 1, SOON)

@@ -16,7 +16,7 @@ pub struct Config {
     pub cafile: Option<PathBuf>,
     /// What the names of the channel and of all keys begin with.
     pub prefix: String,
-    /// Whether the limits of `[limits]` hold over all gates together.
+    /// Whether the limits of `[limits]` and `[rate_limits]` hold over all gates together.
     pub limits: Limits,
     /// How often counts are exchanged.
     pub rate_interval: Duration,
@@ -26,7 +26,7 @@ pub struct Config {
     pub response_timeout: Duration,
     /// How many news, and how many counts, may wait to be sent.
     pub max_queue: usize,
-    /// How many clients and projects are counted together with the other gates.
+    /// How many clients and projects, and how many counts of limits, are kept together with the other gates.
     pub max_keys: usize,
 }
 

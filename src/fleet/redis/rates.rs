@@ -28,7 +28,6 @@ pub struct Rates {
     noted: Noted,
     ledger: Ledger,
     done: Counter,
-    untracked: Counter,
 }
 
 /// What this gate has to send, by key.
@@ -61,10 +60,9 @@ impl Rates {
         Self {
             prefix: config.prefix.clone(),
             interval: config.rate_interval,
-            noted: tally.open(config.max_queue, dropped.clone()),
+            noted: tally.open(config.max_queue, dropped),
             ledger: Ledger { max_keys: config.max_keys, ..Ledger::default() },
             done: metrics.fleet.rate_syncs("done"),
-            untracked: dropped,
         }
     }
 
@@ -80,9 +78,9 @@ impl Rates {
             ticks.tick().await;
             self.ledger.turn(clock.at(Instant::now()).0);
             self.noted.begin();
-            while let Ok((key, counted)) = self.noted.keys.try_recv() {
+            while let Some((key, counted)) = self.noted.take() {
                 if !self.ledger.note(key, counted) {
-                    self.untracked.inc();
+                    self.noted.drop_note();
                 }
             }
             if self.ledger.entries.is_empty() {
