@@ -3,7 +3,6 @@
 //! ```text
 //!  a change passes by ─▶ outbox ─▶ redis ═══▶ redis of every other gate ─▶ hearing ─▶ caches forget
 //!  Glance, Keystone ═══▶ RabbitMQ ═══▶ notifications ───────────────────▶ hearing ─▶ caches forget
-//!  an update admitted ─▶ tally ──▶ redis ═══▶ tally of every other gate
 //!  a limit spent of ─▶ spending ─▶ redis ═══▶ spending of every other gate
 //! ```
 //!
@@ -12,6 +11,7 @@
 //! belong to the control thread.
 
 pub mod board;
+pub mod counter;
 pub mod hearing;
 pub mod letter;
 pub mod news;
@@ -21,5 +21,4 @@ pub mod outbox;
 pub mod redis;
 pub mod spending;
 pub mod standing;
-pub mod tally;
 pub mod transport_url;

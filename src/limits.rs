@@ -3,7 +3,6 @@
 //! They stand beside the rates of `[limits]`, which keep the gate and its neighbours alive; these are an operator's terms.
 
 pub mod config;
-pub mod counter;
 pub mod document;
 pub mod layer;
 pub mod subject;
@@ -15,13 +14,12 @@ use std::time::Instant;
 
 use http::Method;
 
+use crate::fleet::counter::Counter;
+use crate::fleet::counter::Left;
 use crate::fleet::spending::Spending;
 use crate::limits::config::Config;
 use crate::limits::config::Limit;
 use crate::limits::config::OverLimitAnswer;
-use crate::limits::counter::Counter;
-use crate::limits::counter::Key;
-use crate::limits::counter::Left;
 use crate::limits::subject::Asker;
 use crate::refusal::Refusal;
 use crate::telemetry::limiting::LimitCounts;
@@ -87,10 +85,10 @@ impl Limits {
     ) -> Result<(), Over> {
         let found = self.config.limits.iter().zip(self.counts.iter()).find_map(|(limit, counts)| {
             let subject = if limit.covers(method, route) { limit.subject(asker) } else { None };
-            subject.map(|subject| (limit, counts, Key { limit: limit.name.clone(), subject }))
+            subject.map(|subject| (limit, counts, subject.to_string()))
         });
-        let Some((limit, counts, key)) = found else { return Ok(()) };
-        let spent = self.counter.spend(key, limit.allowance(), self.config.max_keys, now);
+        let Some((limit, counts, subject)) = found else { return Ok(()) };
+        let spent = self.counter.spend(&limit.name, &subject, limit.allowance(), self.config.max_keys, now);
         match spent {
             Ok(()) => {
                 counts.admitted.inc();
@@ -107,8 +105,8 @@ impl Limits {
     /// Returns the limits that are for this caller, with what is left of each.
     pub fn of<'a>(&'a self, asker: &'a Asker<'a>, now: Instant) -> impl Iterator<Item = (&'a Limit, Left)> {
         self.config.limits.iter().filter_map(move |limit| {
-            let key = Key { limit: limit.name.clone(), subject: limit.subject(asker)? };
-            Some((limit, self.counter.look(&key, limit.allowance(), now)))
+            let subject = limit.subject(asker)?.to_string();
+            Some((limit, self.counter.look(&limit.name, &subject, limit.allowance(), now)))
         })
     }
 

@@ -101,7 +101,7 @@ impl Built {
             ownerships: Ownerships::new(&config.ownership, fleet.outbox.clone(), &metrics),
             policy_in_use: Arc::new(AtomicBool::new(true)),
             member_limit: LimitLayer::new(config.member_limit.clone()),
-            rates: Rates::new(config.rates.clone(), fleet.tally.clone()),
+            rates: Rates::new(config.rates.clone(), fleet.spending.clone()),
             limits: Limits::new(config.limits.clone(), fleet.spending.clone(), &metrics),
             rules: Rules::new(config.rules(), config.decided_by(), &metrics),
             overload: OverloadLayer::new(config.overload.clone()),

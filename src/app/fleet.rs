@@ -25,7 +25,6 @@ use crate::fleet::redis;
 use crate::fleet::redis::Server;
 use crate::fleet::spending::Spending;
 use crate::fleet::standing::Standing;
-use crate::fleet::tally::Tally;
 use crate::telemetry::fleet::LinkName;
 
 /// What is shared with other gates, and heard of `OpenStack`; cloning shares it.
@@ -33,8 +32,6 @@ use crate::telemetry::fleet::LinkName;
 pub struct Fleet {
     /// Where news for the other gates go; the same through all configurations.
     pub outbox: Outbox,
-    /// What all gates have admitted; the same through all configurations.
-    pub tally: Tally,
     /// What all gates have spent of limits; the same through all configurations.
     pub spending: Spending,
     redis: Part<redis::config::Config, Server>,
@@ -64,7 +61,6 @@ impl Fleet {
     pub fn new(config: &Config) -> io::Result<Self> {
         Ok(Self {
             outbox: Outbox::default(),
-            tally: Tally::default(),
             spending: Spending::default(),
             redis: Part::new(&config.redis, redis_trust(config)?, redis_server)?,
             notifications: Part::new(&config.notifications, notifications_trust(config)?, notifications_bus)?,
@@ -78,7 +74,6 @@ impl Fleet {
     pub fn succeed(&self, config: &Config) -> io::Result<Self> {
         Ok(Self {
             outbox: self.outbox.clone(),
-            tally: self.tally.clone(),
             spending: self.spending.clone(),
             redis: self.redis.succeed(&config.redis, redis_trust(config)?, redis_server)?,
             notifications: self.notifications.succeed(
@@ -97,8 +92,8 @@ impl Fleet {
             let config = self.redis.config.clone();
             let dropped = metrics.fleet.messages(LinkName::Redis, "news", "dropped");
             let waiting = self.outbox.open(config.max_queue, dropped);
-            let counts = (self.tally.clone(), self.spending.clone());
-            let link = redis::Link::new(config, server, waiting, counts, (standing, hearing), metrics.clone());
+            let spending = self.spending.clone();
+            let link = redis::Link::new(config, server, waiting, spending, (standing, hearing), metrics.clone());
             move |stop| Box::pin(link.run(stop))
         });
         self.notifications.start(LinkName::Notifications, current, exports, |bus, standing, hearing| {

@@ -13,7 +13,7 @@ use crate::contract::Answers;
 use crate::contract::Contract;
 use crate::diff::judge::Judge;
 use crate::fleet::outbox::Outbox;
-use crate::fleet::tally::Tally;
+use crate::fleet::spending::Spending;
 use crate::keystone::SignedTokens;
 use crate::keystone::TokenVerifier;
 use crate::keystone::online::Keystone;
@@ -111,7 +111,7 @@ impl Shadowing {
         issuers: Option<AccessTokens>,
     ) -> Self {
         let desk = self.ways.as_ref().zip(self.asker.as_ref()).map(|(ways, asker)| {
-            let rates = Rates::new(config.rates.clone(), Tally::default());
+            let rates = Rates::new(config.rates.clone(), Spending::default());
             let service_type = &config.keystone.service_type;
             let plan = Plan {
                 ways: ways.clone(),

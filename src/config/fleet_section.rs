@@ -16,8 +16,8 @@ use crate::secret::Secret;
 
 /// How much may wait or be counted at most; each takes about a hundred bytes.
 const MOST: usize = 1_000_000;
-/// How many keys may be counted together: all of them are fetched each time.
-const MOST_KEYS: usize = 100_000;
+/// How many keys may be counted together: those that are asked for are fetched each time.
+const MOST_KEYS: usize = 20_000;
 /// Counts are of one second; more of them are exchanged within it, or limits would not be shared at all.
 const RATE_INTERVALS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
 
@@ -52,7 +52,7 @@ pub fn redis(section: &mut Section<'_, '_>) -> Redis {
         section.mistake("max_queue", "nothing would find room, or memory would end", "1 to 1000000");
     }
     if !(1..=MOST_KEYS).contains(&config.max_keys) {
-        section.mistake("max_keys", "nothing would be counted, or too much to be fetched", "1 to 100000");
+        section.mistake("max_keys", "nothing would be counted, or too much to be fetched", "1 to 20000");
     }
     config
 }

@@ -65,7 +65,14 @@ impl<N, T: Default> Opened<N, T> {
 
     /// Shows a table in place of the one before.
     pub fn show(&self, table: T) {
-        self.board.table.store(Arc::new(table));
+        if self.is_still_its_own() {
+            self.board.table.store(Arc::new(table));
+        }
+    }
+
+    /// Tells whether no other link has opened it since.
+    fn is_still_its_own(&self) -> bool {
+        self.board.notes.load().as_ref().is_some_and(|notes| Arc::ptr_eq(notes, &self.notes))
     }
 
     /// Counts a note that was taken, and for which there is no room.
@@ -76,8 +83,7 @@ impl<N, T: Default> Opened<N, T> {
 
 impl<N, T: Default> Drop for Opened<N, T> {
     fn drop(&mut self) {
-        // unless another link has opened it since
-        if self.board.notes.load().as_ref().is_some_and(|notes| Arc::ptr_eq(notes, &self.notes)) {
+        if self.is_still_its_own() {
             self.board.notes.store(None);
             self.board.table.store(Arc::default());
         }
@@ -128,6 +134,7 @@ mod tests {
         let again = board.open(1, dropped);
         assert_eq!(**board.table(), 0);
         again.show(7);
+        opened.show(8);
         drop(opened);
         assert!(board.is_open() && **board.table() == 7, "it is another's");
         drop(again);

@@ -7,7 +7,6 @@ pub mod address;
 pub mod config;
 pub mod connection;
 pub mod post;
-pub mod rates;
 pub mod spent;
 
 use std::fmt;
@@ -30,11 +29,10 @@ use crate::fleet::redis::config::Limits;
 use crate::fleet::redis::connection::Connection;
 use crate::fleet::redis::post::Listener;
 use crate::fleet::redis::post::Writer;
-use crate::fleet::redis::rates::Rates;
-use crate::fleet::redis::spent::Spendings;
+use crate::fleet::redis::spent::Exchange;
+use crate::fleet::redis::spent::Ledger;
 use crate::fleet::spending::Spending;
 use crate::fleet::standing::Standing;
-use crate::fleet::tally::Tally;
 use crate::telemetry::metrics::Metrics;
 
 /// The link, before it runs.
@@ -44,8 +42,8 @@ pub struct Link {
     tls: Option<Arc<ClientConfig>>,
     name: Uuid,
     waiting: Waiting,
-    tally: Tally,
     spending: Spending,
+    ledger: Ledger,
     standing: Standing,
     hearing: Hearing,
     metrics: Metrics,
@@ -93,12 +91,23 @@ impl Link {
         config: Config,
         server: Server,
         waiting: Waiting,
-        (tally, spending): (Tally, Spending),
+        spending: Spending,
         (standing, hearing): (Standing, Hearing),
         metrics: Metrics,
     ) -> Self {
         let Server { address, tls } = server;
-        Self { config, address, tls, name: Uuid::new_v4(), waiting, tally, spending, standing, hearing, metrics }
+        Self {
+            config,
+            address,
+            tls,
+            name: Uuid::new_v4(),
+            waiting,
+            spending,
+            ledger: Ledger::default(),
+            standing,
+            hearing,
+            metrics,
+        }
     }
 
     /// Keeps the link up until it is to stop; then sends what is left.
@@ -134,15 +143,11 @@ impl Link {
         let Connection { redis, driver, pushes } = connection;
         let mut listener = Listener::new(pushes, self.name, &mut self.hearing, self.metrics.clone());
         let silence = HELLO + self.config.response_timeout;
-        let rates = async {
+        let limits = async {
             match self.config.limits {
                 Limits::Shared => {
-                    let rates = Rates::new(&self.config, &self.tally, &self.metrics);
-                    let spent = Spendings::new(&self.config, &self.spending, &self.metrics);
-                    tokio::select! {
-                        broken = rates.run(redis.clone()) => broken,
-                        broken = spent.run(redis.clone()) => broken,
-                    }
+                    let exchange = Exchange::new(&self.config, &self.spending, &mut self.ledger, &self.metrics);
+                    exchange.run(self.config.max_keys, redis.clone()).await
                 }
                 Limits::Own => std::future::pending().await,
             }
@@ -161,7 +166,7 @@ impl Link {
         tokio::select! {
             () = driver => Broken::Error("the server has closed the connection".into()),
             broken = listener.run(silence) => broken,
-            broken = rates => broken,
+            broken = limits => broken,
             broken = write => broken,
         }
     }

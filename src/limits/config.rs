@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::limits::counter::Allowance;
+use crate::fleet::counter::Allowance;
 use crate::limits::subject::Asker;
 use crate::limits::subject::Subject;
 use crate::openstack::identity::ProjectId;

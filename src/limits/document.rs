@@ -7,9 +7,9 @@ use std::time::SystemTime;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::fleet::counter::Left;
 use crate::limits::Limits;
 use crate::limits::config::Limit;
-use crate::limits::counter::Left;
 use crate::limits::subject::Asker;
 use crate::telemetry::timestamp;
 

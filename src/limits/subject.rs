@@ -21,8 +21,6 @@ pub enum Subject {
     Address(IpAddr),
     /// Everybody.
     All,
-    /// All for whom there was no room.
-    Rest,
 }
 
 /// Who asks, as far as it is known.
@@ -52,7 +50,6 @@ impl fmt::Display for Subject {
             Self::Role(name) => write!(out, "role {name}"),
             Self::Address(address) => write!(out, "address {address}"),
             Self::All => out.write_str("all"),
-            Self::Rest => out.write_str("rest"),
         }
     }
 }

@@ -6,11 +6,14 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use pingora_limits::rate::Rate;
+use prometheus_client::metrics::gauge::Gauge;
 
-use crate::fleet::tally::Key;
-use crate::fleet::tally::Tally;
+use crate::fleet::counter::Allowance;
+use crate::fleet::counter::Counter;
+use crate::fleet::spending::Spending;
 use crate::openstack::identity::ProjectId;
 
 /// The rates of the section `[limits]`, a second; zero means no bound.
@@ -31,7 +34,8 @@ pub struct Config {
 pub struct Rates {
     config: Config,
     counts: Arc<Counts>,
-    tally: Tally,
+    spending: Spending,
+    together: Counter,
 }
 
 struct Counts {
@@ -44,6 +48,9 @@ struct Counts {
 /// The window in which is counted.
 const WINDOW: Duration = Duration::from_secs(1);
 
+/// How many clients and projects of about the last second are told apart when gates count together.
+const MAX_TOGETHER: usize = 100_000;
+
 impl Default for Config {
     fn default() -> Self {
         Self { per_client: 0, per_project: 0, keystone_questions: 100, ownership_questions: 100 }
@@ -51,17 +58,18 @@ impl Default for Config {
 }
 
 impl Rates {
-    /// Counts from nothing; what all gates have admitted stands in the tally.
-    pub fn new(config: Config, tally: Tally) -> Self {
+    /// Counts from nothing; what all gates together have spent stands in `spending`.
+    pub fn new(config: Config, spending: Spending) -> Self {
         let rate = || Rate::new(WINDOW);
         let counts = Counts { clients: rate(), projects: rate(), keystone: rate(), ownership: rate() };
-        Self { config, counts: Arc::new(counts), tally }
+        let together = Counter::new(Gauge::default(), spending.clone());
+        Self { config, counts: Arc::new(counts), spending, together }
     }
 
     /// Goes on counting with other bounds.
     #[must_use]
     pub fn renewed(&self, config: Config) -> Self {
-        Self { config, counts: self.counts.clone(), tally: self.tally.clone() }
+        Self { config, ..self.clone() }
     }
 
     /// Counts a member update of the client; tells whether it is within its rate.
@@ -71,7 +79,7 @@ impl Rates {
 
     /// Counts a member update of the project; tells whether it is within its rate.
     pub fn admits_project(&self, project: &ProjectId) -> bool {
-        self.admits(&self.counts.projects, self.config.per_project, project, || Key::new("project", project.as_str()))
+        self.admits(&self.counts.projects, self.config.per_project, "project", project, || project.as_str().to_owned())
     }
 
     /// Counts a question to Keystone for the client's sake; tells whether it may be asked.
@@ -85,21 +93,24 @@ impl Rates {
     }
 
     fn admits_address(&self, rate: &Rate, bound: usize, kind: &str, client: IpAddr) -> bool {
-        self.admits(rate, bound, &client, || Key::new(kind, &client.to_string()))
+        self.admits(rate, bound, kind, &client, || client.to_string())
     }
 
-    /// Counts one more; tells whether it is within the bound. Other gates are told if it is.
-    fn admits<K: Hash>(&self, rate: &Rate, bound: usize, one: &K, key: impl FnOnce() -> Key) -> bool {
+    /// Counts one more; tells whether it is within the bound, and within that of all gates together.
+    fn admits<K: Hash>(&self, rate: &Rate, bound: usize, kind: &str, one: &K, name: impl FnOnce() -> String) -> bool {
         if bound == 0 {
             return true;
         }
         // one that was taken back in the next window may leave less than nothing
-        let count = u64::try_from(rate.observe(one, 1)).unwrap_or_default();
-        let bound = u64::try_from(bound).unwrap_or(u64::MAX);
-        if !self.tally.is_open() || count > bound {
+        let count = usize::try_from(rate.observe(one, 1)).unwrap_or_default();
+        if !self.spending.is_open() || count > bound {
             return count <= bound;
         }
-        let is_admitted = self.tally.admits(key(), bound);
+        let each = u32::try_from(bound).unwrap_or(u32::MAX);
+        // a name that no limit of [rate_limits] can have
+        let limit = format!("[limits] {kind}");
+        let allowance = Allowance::new(each, WINDOW, each);
+        let is_admitted = self.together.spend(&limit, &name(), allowance, MAX_TOGETHER, Instant::now()).is_ok();
         if !is_admitted {
             // what all have used up comes free in the course of the second: a refusal for its sake takes none of it
             rate.observe(one, -1);

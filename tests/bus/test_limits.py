@@ -1,9 +1,11 @@
 """A limit holds over all gates together while they can count together, and over each alone while they can not."""
 import http.client
 import json
+import re
 import threading
 import time
 
+import pytest
 import standins
 from gates import SOON, redis_section, running, until
 
@@ -62,15 +64,15 @@ def each_admits_its_own(gates, world) -> bool:
     return any(flooded(gates, world) >= 2 * LIMIT * (SECONDS - 1) for _ in range(4))
 
 
-def test_two_gates_admit_together_what_one_may(world, redis, tmp_path):
+@pytest.mark.parametrize("count", [2, 4])
+def test_gates_admit_together_what_one_may(world, redis, tmp_path, count):
     sections = redis_section(redis) + f"[limits]\nmember_updates_per_client = {LIMIT}\n"
-    with running(world, tmp_path, sections, sections) as gates:
+    with running(world, tmp_path, *[sections] * count) as gates:
         for gate in gates:
             until("the link stands", lambda gate=gate: gate.stands("other gates"))
         together = flooded(gates, world)
-        # the flood touches one second more than it lasts; its first one may be used up at each gate, and what comes
-        # through between two exchanges is paid back, but for that of the last second
-        most = LIMIT * (SECONDS + 1) + 2 * LIMIT
+        # as many at once and as many a second; what each gate grants before it knows of the others is paid back
+        most = LIMIT * (SECONDS + 2)
         assert LIMIT * (SECONDS - 1) * 0.6 <= together <= most, f"{together} of at most {most}"
         assert gates[0].metric('glance_gate_fleet_rate_syncs_total{outcome="done"}') > 0
 
@@ -83,7 +85,7 @@ def test_two_gates_admit_together_what_one_may(world, redis, tmp_path):
             redis.start()
         for gate in gates:
             until("the link is back", lambda gate=gate: gate.stands("other gates"), 4)
-        time.sleep(1.1)  # the second before is over
+        time.sleep(count)  # what each has granted alone may be told
         again = flooded(gates, world)
         assert again <= most, f"{again} of at most {most}"
 
@@ -96,23 +98,16 @@ def test_a_limit_that_is_each_gates_own_is_not_shared(world, redis, tmp_path):
         assert each_admits_its_own(gates, world)
 
 
-RULES = """
-[[limit]]
-name = "sharing"
-group = "project"
-requests = 60
-per = "1h"
-burst = 4
-"""
+class Callers:
+    """Callers of projects that an image is shared with, and a limit on what each project may do."""
 
+    def __init__(self, world, folder, limit: str):
+        (folder / "limits.toml").write_text(f'[[limit]]\nname = "sharing"\ngroup = "project"\n{limit}\n')
+        self.section = f'[rate_limits]\nrules_file = "{folder}/limits.toml"\ndocument = "/v2/limits"\n'
+        self.world, self.image, self.tokens = world, world.state.image(), {}
 
-def test_what_a_project_has_spent_at_one_gate_it_has_not_left_at_the_other(world, redis, tmp_path):
-    (tmp_path / "limits.toml").write_text(RULES)
-    limits = f'[rate_limits]\nrules_file = "{tmp_path}/limits.toml"\ndocument = "/v2/limits"\n'
-    image = world.state.image()
-    tokens = {project: world.state.token(f"user-of-{project}", project) for project in ("calm", "flood", "alone", "late")}
-
-    def ask(gate, token, method, path, body=""):
+    def ask(self, gate, project, method, path, body=""):
+        token = self.tokens.setdefault(project, self.world.state.token(f"user-of-{project}", project))
         client = http.client.HTTPConnection(gate.main, timeout=10)
         try:
             client.request(method, path, body, {"X-Auth-Token": token, "Content-Type": "application/json"})
@@ -121,22 +116,37 @@ def test_what_a_project_has_spent_at_one_gate_it_has_not_left_at_the_other(world
         finally:
             client.close()
 
-    def put(gate, project):
-        path = f"/v2/images/{image}/members/{project}"
-        return ask(gate, tokens[project], "PUT", path, '{"status": "accepted"}')
+    def put(self, gate, project):
+        return self.ask(gate, project, "PUT", f"/v2/images/{self.image}/members/{project}", '{"status": "accepted"}')
 
-    def spend(gate, project, times):
-        return [put(gate, project)[0] for _ in range(times)]
+    def spend(self, gate, project, times):
+        return [self.put(gate, project)[0] for _ in range(times)]
 
-    def left(gate, project):
-        status, _, body = ask(gate, tokens[project], "GET", "/v2/limits")
+    def left(self, gate, project):
+        status, _, body = self.ask(gate, project, "GET", "/v2/limits")
         assert status == 200
         return json.loads(body)["limits"]["rate"][0]["limit"][0]["remaining"]
 
-    with running(world, tmp_path, redis_section(redis) + limits, redis_section(redis) + limits) as gates:
+    def must_wait(self, gate, project):
+        """Returns for how many seconds a project is told to wait."""
+        status, headers, _ = self.put(gate, project)
+        assert status == 429
+        return int(headers["Retry-After"])
+
+
+def linked(gates):
+    for gate in gates:
+        until("the link stands", lambda gate=gate: gate.stands("other gates"))
+        until("and the others are heard", lambda gate=gate: gate.metric("glance_gate_fleet_gates ") == len(gates) - 1)
+
+
+def test_what_a_project_has_spent_at_one_gate_it_has_not_left_at_the_other(world, redis, tmp_path):
+    callers = Callers(world, tmp_path, 'requests = 60\nper = "1h"\nburst = 4')
+    left, spend, must_wait = callers.left, callers.spend, callers.must_wait
+    sections = redis_section(redis) + callers.section
+    with running(world, tmp_path, sections, sections) as gates:
         one, other = gates
-        for gate in gates:
-            until("the link stands", lambda gate=gate: gate.stands("other gates"))
+        linked(gates)
         assert [left(gate, "calm") for gate in gates] == [4, 4]
         assert spend(one, "calm", 3) == [200, 200, 200]
         # a gate hears of a key when somebody asks for it there
@@ -155,7 +165,7 @@ def test_what_a_project_has_spent_at_one_gate_it_has_not_left_at_the_other(world
         wait = 60 * (admitted.count(200) - 3)
         assert admitted.count(200) >= 4
         for gate in gates:
-            until(f"{wait} s is told", lambda gate=gate: wait - 30 < int(put(gate, "flood")[1]["Retry-After"]) <= wait, SOON)
+            until(f"{wait} s is told", lambda gate=gate: wait - 30 < must_wait(gate, "flood") <= wait, SOON)
 
         redis.stop()
         try:
@@ -166,6 +176,70 @@ def test_what_a_project_has_spent_at_one_gate_it_has_not_left_at_the_other(world
             redis.start()
         for gate in gates:
             until("the link is back", lambda gate=gate: gate.stands("other gates"), 4)
+        # the server has forgotten all of it, and was told again
+        until("it is told again", lambda: b":spent:" in redis.command_line("KEYS *"), SOON)
+        for gate in gates:
+            until("it is known still", lambda gate=gate: wait - 30 < must_wait(gate, "flood") <= wait, SOON)
         assert spend(one, "late", 2) == [200, 200] and spend(other, "late", 1) == [200]
         for gate in gates:
             until("it is known again", lambda gate=gate: left(gate, "late") == 1, SOON)
+
+
+def test_one_gate_gives_back_as_fast_with_others_as_without(world, redis, tmp_path):
+    callers = Callers(world, tmp_path, 'requests = 60\nper = "1m"\nburst = 1')
+    sections = redis_section(redis) + callers.section
+    with running(world, tmp_path, sections, sections) as gates:
+        linked(gates)
+        assert callers.spend(gates[0], "paced", 1) == [200]
+        for _ in range(5):
+            wait = callers.must_wait(gates[0], "paced")
+            assert wait == 1
+            time.sleep(wait)  # who does as told is not refused
+            assert callers.spend(gates[0], "paced", 1) == [200]
+
+
+def test_what_stands_at_the_server_refuses_nobody_for_long(world, redis, tmp_path):
+    callers = Callers(world, tmp_path, 'requests = 60\nper = "1h"\nburst = 2')
+    sections = redis_section(redis, 'prefix = "odd"') + callers.section
+    with running(world, tmp_path, sections, sections) as gates:
+        linked(gates)
+        gate = gates[0]
+        keys = set()
+
+        def key_of(project):
+            assert callers.spend(gate, project, 1) == [200]
+            told = until("it is told", lambda: set(re.findall(rb"odd:spent:[0-9a-f]+", redis.command_line("KEYS odd:spent:*")))
+                         - keys, SOON)
+            keys.update(told)
+            return told.pop().decode()
+
+        until("the probe is gone", lambda: b":spent:" not in redis.command_line("KEYS odd:*"), 4)
+        # a clock that was turned back by a day: the burst of three gates, and not a day
+        far = key_of("far")
+        redis.command_line(f"SET {far} {(int(time.time()) + 86400) * 1000000}")
+        assert callers.spend(gate, "far", 1) == [200], "the other of the burst"
+        until("it is known", lambda: callers.must_wait(gate, "far") >= 299, SOON)
+        assert callers.must_wait(gate, "far") <= 300
+        # what is no number, and what is no text
+        for number, odd in enumerate(["SET {} x", "DEL {}\r\nLPUSH {} x"]):
+            key = key_of(f"odd-{number}")
+            redis.command_line(odd.format(key, key))
+            assert callers.spend(gate, f"odd-{number}", 1) == [200]
+            until("it is put right", lambda key=key: redis.command_line(f"GET {key}").split(b"\r\n")[2].isdigit(), SOON)
+        assert gate.told("not connected", "redis") == 0 and gate.told("the server refuses", "redis") == 0
+
+
+def test_a_server_that_does_not_let_count_still_brings_news(world, redis, tmp_path):
+    redis.command_line("ACL SETUSER newsonly on >planted-news resetkeys ~glance-gate:rate:* resetchannels &glance-gate:news "
+                       "+@connection +publish +subscribe +time +eval +get +set")
+    callers = Callers(world, tmp_path, 'requests = 60\nper = "1h"\nburst = 2')
+    section = f'[redis]\nurl = "redis://newsonly@127.0.0.1:{redis.port}"\npassword = "planted-news"\n' + callers.section
+    with running(world, tmp_path, section, section) as gates:
+        linked(gates)
+        for gate in gates:
+            until("it is told", lambda gate=gate: gate.told("the server refuses to count", "redis") == 1)
+            assert callers.spend(gate, "alone", 3) == [200, 200, 429]
+        refused = 'glance_gate_fleet_rate_syncs_total{outcome="refused"}'
+        until("it goes on asking", lambda: gates[0].metric(refused) >= 3)
+        for gate in gates:
+            assert gate.told("the server refuses to count", "redis") == 1 and gate.told("not connected", "redis") == 0

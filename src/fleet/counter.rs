@@ -1,4 +1,4 @@
-//! What has been spent of each limit: one time a key, in bounded memory, shared by all workers.
+//! What has been spent of each limit here: one time a key, in bounded memory, shared by all workers.
 //!
 //! The algorithm is the generic cell rate algorithm (ITU-T I.371): a key is one point in time, the one at which all it
 //! has spent will be given back. A key whose time has passed says nothing and is forgotten.
@@ -17,24 +17,14 @@ use std::time::Instant;
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::fleet::spending::Asked;
+use crate::fleet::spending::Key;
 use crate::fleet::spending::Spending;
-use crate::fleet::tally;
-use crate::limits::subject::Subject;
 
 /// How much may be spent: one each interval, and so many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     interval: Duration,
     burst: u32,
-}
-
-/// Whose spending it is, under which limit.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// The name of the limit.
-    pub limit: Arc<str>,
-    /// Who is counted together.
-    pub subject: Subject,
 }
 
 /// What is left to a key.
@@ -68,6 +58,9 @@ struct Shard {
 
 /// Into how many parts the keys are split, so that workers seldom wait for each other.
 const SHARDS: usize = 32;
+
+/// No subject's name: all those for whom there is no room.
+const NO_ROOM: &str = "";
 
 /// How long a full part is not searched again for what can be forgotten.
 const SWEEP_PAUSE: Duration = Duration::from_secs(1);
@@ -108,45 +101,60 @@ impl Counter {
         Self { shared: Arc::new(Shared { hasher: RandomState::new(), kept, spending, shards }) }
     }
 
-    /// Spends one, at most `max_keys` keys being told apart; those for which there is no room share one for each limit.
+    /// Spends one of what a subject has under the limit of this name. At most `max_keys` are told apart; those for which
+    /// there is no room share one for each limit.
     ///
     /// # Errors
     /// Tells how long to wait until one may be spent.
-    pub fn spend(&self, key: Key, allowance: Allowance, max_keys: usize, now: Instant) -> Result<(), Duration> {
-        let fleet_key = self.fleet_key(&key, allowance);
+    pub fn spend(
+        &self,
+        limit: &str,
+        subject: &str,
+        allowance: Allowance,
+        max_keys: usize,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let fleet_key = self.fleet_key(limit, subject, allowance);
         let all = fleet_key.and_then(|key| self.shared.spending.full_at(&key));
+        let key = Key::new(limit, subject);
         let Some(mut shard) = self.shard(&key) else { return Ok(()) };
         let before = shard.full_at.len();
-        let spent = shard.spend(key, allowance, max_keys / SHARDS, all, now);
+        let room = max_keys / SHARDS;
+        let spent = if shard.has_room(&key, room, now) {
+            shard.spend(key, allowance, all, now)
+        } else {
+            // what all have spent of one of them is not what all of them have
+            shard.spend(Key::new(limit, NO_ROOM), allowance, None, now)
+        };
         let after = shard.full_at.len();
         drop(shard);
         let change = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.shared.kept.inc_by(change(after) - change(before));
-        if let Some(key) = fleet_key {
-            self.tell(key, allowance, u32::from(spent.is_ok()));
-        }
+        self.tell(fleet_key, allowance, u32::from(spent.is_ok()), now);
         spent
     }
 
     /// Tells what is left, without spending.
-    pub fn look(&self, key: &Key, allowance: Allowance, now: Instant) -> Left {
-        let fleet_key = self.fleet_key(key, allowance);
+    pub fn look(&self, limit: &str, subject: &str, allowance: Allowance, now: Instant) -> Left {
+        let fleet_key = self.fleet_key(limit, subject, allowance);
         let all = fleet_key.and_then(|key| self.shared.spending.full_at(&key));
-        if let Some(key) = fleet_key {
-            self.tell(key, allowance, 0);
-        }
-        let full_at = self.shard(key).and_then(|shard| shard.full_at.get(key).copied());
+        self.tell(fleet_key, allowance, 0, now);
+        let key = Key::new(limit, subject);
+        let full_at = self.shard(&key).and_then(|shard| shard.full_at.get(&key).copied());
         allowance.left(full_at.unwrap_or(now), all, now)
     }
 
-    fn tell(&self, key: tally::Key, allowance: Allowance, spent: u32) {
-        self.shared.spending.note(Asked { key, spent, interval: allowance.interval, whole: allowance.whole() });
+    fn tell(&self, key: Option<Key>, allowance: Allowance, spent: u32, at: Instant) {
+        if let Some(key) = key {
+            let (interval, whole) = (allowance.interval, allowance.whole());
+            self.shared.spending.note(Asked { key, spent, at, interval, whole });
+        }
     }
 
-    /// Returns what all gates know the key by, if they count together. Another allowance is another count.
-    fn fleet_key(&self, key: &Key, allowance: Allowance) -> Option<tally::Key> {
-        let limit = || format!("{} {} {}", key.limit, allowance.interval.as_nanos(), allowance.burst);
-        self.shared.spending.is_open().then(|| tally::Key::new(&limit(), &key.subject.to_string()))
+    /// Returns what all gates know it by, if they count together. Another allowance is another count.
+    fn fleet_key(&self, limit: &str, subject: &str, allowance: Allowance) -> Option<Key> {
+        let limit = || format!("{limit} {} {}", allowance.interval.as_nanos(), allowance.burst);
+        self.shared.spending.is_open().then(|| Key::new(&limit(), subject))
     }
 
     fn shard(&self, key: &Key) -> Option<MutexGuard<'_, Shard>> {
@@ -157,15 +165,7 @@ impl Counter {
 }
 
 impl Shard {
-    fn spend(
-        &mut self,
-        key: Key,
-        allowance: Allowance,
-        room: usize,
-        all: Option<Instant>,
-        now: Instant,
-    ) -> Result<(), Duration> {
-        let key = self.place(key, room, now);
+    fn spend(&mut self, key: Key, allowance: Allowance, all: Option<Instant>, now: Instant) -> Result<(), Duration> {
         let here = self.full_at.get(&key).copied().map_or(now, |full_at| full_at.max(now));
         let next_in = allowance.left(here, all, now).next_in;
         if !next_in.is_zero() {
@@ -177,16 +177,16 @@ impl Shard {
         Ok(())
     }
 
-    /// Returns the key, or the one that it shares with others when there is no room for it.
-    fn place(&mut self, key: Key, room: usize, now: Instant) -> Key {
-        if self.full_at.len() < room || self.full_at.contains_key(&key) {
-            return key;
+    /// Tells whether the key is one of its own, or can be.
+    fn has_room(&mut self, key: &Key, room: usize, now: Instant) -> bool {
+        if self.full_at.len() < room || self.full_at.contains_key(key) {
+            return true;
         }
         if self.swept.is_none_or(|swept| now.saturating_duration_since(swept) >= SWEEP_PAUSE) {
             self.swept = Some(now);
             self.full_at.retain(|_, full_at| *full_at > now);
         }
-        if self.full_at.len() < room { key } else { Key { subject: Subject::Rest, ..key } }
+        self.full_at.len() < room
     }
 }
 
@@ -198,7 +198,6 @@ impl fmt::Debug for Counter {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
     use std::time::Duration;
     use std::time::Instant;
 
@@ -206,11 +205,12 @@ mod tests {
     use prometheus_client::metrics::gauge::Gauge;
 
     use super::Allowance;
+    use super::Asked;
     use super::Counter;
-    use super::Key;
     use super::SHARDS;
+    use crate::fleet::spending::FOLLOWED;
+    use crate::fleet::spending::Shown;
     use crate::fleet::spending::Spending;
-    use crate::limits::subject::Subject;
 
     const MANY: usize = 100_000;
 
@@ -218,15 +218,11 @@ mod tests {
         Counter::new(Gauge::default(), Spending::default())
     }
 
-    fn key(number: u32) -> Key {
-        Key { limit: "limit".into(), subject: Subject::Address(IpAddr::V4(number.into())) }
-    }
-
     #[test]
     fn a_burst_is_granted_at_once_and_then_one_each_interval() {
         let (counter, start) = (counter(), Instant::now());
         let allowance = Allowance::new(6, Duration::from_mins(1), 3);
-        let spend = |after: u64| counter.spend(key(1), allowance, MANY, start + Duration::from_secs(after));
+        let spend = |after: u64| counter.spend("limit", "1", allowance, MANY, start + Duration::from_secs(after));
         assert_eq!([spend(0), spend(0), spend(0)], [Ok(()); 3]);
         assert_eq!(spend(0), Err(Duration::from_secs(10)));
         assert_eq!(spend(4), Err(Duration::from_secs(6)));
@@ -235,7 +231,7 @@ mod tests {
         assert_eq!([spend(500), spend(500), spend(500)], [Ok(()); 3]);
         assert_eq!(spend(500), Err(Duration::from_secs(10)));
         // nobody else has spent anything
-        assert_eq!(counter.spend(key(2), allowance, MANY, start), Ok(()));
+        assert_eq!(counter.spend("limit", "2", allowance, MANY, start), Ok(()));
     }
 
     #[test]
@@ -245,7 +241,7 @@ mod tests {
         let (allowance, longer) =
             (Allowance::new(6, Duration::from_mins(1), 3), Allowance::new(6, Duration::from_mins(2), 3));
         let after = |seconds: u64| start + Duration::from_secs(seconds);
-        let spend = |seconds| counter.spend(key(1), allowance, MANY, after(seconds));
+        let spend = |seconds| counter.spend("limit", "1", allowance, MANY, after(seconds));
         assert_eq!(spend(0), Ok(()), "of three, and nobody else knows");
         let mut opened = spending.open(10, PrometheusCounter::default());
         assert_eq!(spend(0), Ok(()));
@@ -253,15 +249,16 @@ mod tests {
         assert_eq!((told.spent, told.interval, told.whole), (1, Duration::from_secs(10), Duration::from_secs(30)));
         assert!(opened.take().is_none());
         // together they have spent five: one gets back to the burst, the debt is waited for
-        opened.show([(told.key, after(50))].into());
-        assert_eq!(counter.look(&key(1), allowance, start).next_in, Duration::from_secs(30));
-        assert_eq!(counter.look(&key(1), longer, start).next_in, Duration::ZERO, "another limit of this name");
+        opened.show([(told.key, Shown { full_at: after(50), followed_until: start + FOLLOWED })].into());
+        assert_eq!(counter.look("limit", "1", allowance, start).next_in, Duration::from_secs(30));
+        assert_eq!(counter.look("limit", "1", longer, start).next_in, Duration::ZERO, "another limit of this name");
         assert_eq!(spend(0), Err(Duration::from_secs(30)));
-        assert!((0..3).all(|_| opened.take().is_some_and(|asked| asked.spent == 0)), "two looks, and nothing spent");
+        assert!(opened.take().is_some_and(|asked| asked.spent == 0 && asked.key != told.key), "the other limit's");
+        assert!(opened.take().is_none(), "nothing was spent, and the key is followed");
         assert_eq!((spend(30), spend(30)), (Ok(()), Err(Duration::from_secs(10))));
-        assert_eq!(opened.take(), Some(told));
+        assert_eq!(opened.take(), Some(Asked { at: after(30), ..told }));
         // nobody else has
-        assert_eq!(counter.spend(key(2), allowance, MANY, start), Ok(()));
+        assert_eq!(counter.spend("limit", "2", allowance, MANY, start), Ok(()));
         drop(opened);
         assert_eq!(spend(50), Ok(()), "each is on its own again");
     }
@@ -271,7 +268,7 @@ mod tests {
         let (counter, start) = (counter(), Instant::now());
         let allowance = Allowance::new(100, Duration::from_secs(1), 10);
         let granted = (0..100_000u64)
-            .filter(|step| counter.spend(key(1), allowance, MANY, start + Duration::from_millis(*step)).is_ok())
+            .filter(|step| counter.spend("limit", "1", allowance, MANY, start + Duration::from_millis(*step)).is_ok())
             .count();
         assert_eq!(granted, 10_000 + 9);
     }
@@ -281,12 +278,12 @@ mod tests {
         let (counter, start) = (counter(), Instant::now());
         let allowance = Allowance::new(2, Duration::from_secs(10), 2);
         let look = |after: u64| {
-            let left = counter.look(&key(1), allowance, start + Duration::from_secs(after));
+            let left = counter.look("limit", "1", allowance, start + Duration::from_secs(after));
             (left.remaining, left.next_in.as_secs())
         };
         assert_eq!(look(0), (2, 0));
         for (left, wait) in [(1, 0), (0, 5)] {
-            assert_eq!(counter.spend(key(1), allowance, MANY, start), Ok(()));
+            assert_eq!(counter.spend("limit", "1", allowance, MANY, start), Ok(()));
             assert_eq!(look(0), (left, wait));
         }
         assert_eq!((look(2), look(5), look(9), look(10)), ((0, 3), (1, 0), (1, 0), (2, 0)));
@@ -297,9 +294,10 @@ mod tests {
         let (counter, start) = (counter(), Instant::now());
         let (old, new) =
             (Allowance::new(1, Duration::from_hours(24), 1), Allowance::new(10, Duration::from_mins(1), 10));
-        let spend = |allowance, after: u64| counter.spend(key(1), allowance, MANY, start + Duration::from_secs(after));
+        let spend =
+            |allowance, after: u64| counter.spend("limit", "1", allowance, MANY, start + Duration::from_secs(after));
         assert_eq!((spend(old, 0).is_ok(), spend(old, 0).is_ok()), (true, false));
-        let left = counter.look(&key(1), new, start);
+        let left = counter.look("limit", "1", new, start);
         assert_eq!((left.remaining, left.next_in), (0, Duration::from_secs(6)));
         assert_eq!(spend(new, 0), Err(Duration::from_secs(6)), "what was spent stays spent");
         assert_eq!((spend(new, 6), spend(new, 6)), (Ok(()), Err(Duration::from_secs(6))));
@@ -312,11 +310,15 @@ mod tests {
         let (counter, start) = (Counter::new(kept.clone(), Spending::default()), Instant::now());
         let allowance = Allowance::new(1, Duration::from_mins(1), 1);
         let room = 32 * SHARDS;
-        let granted = (0..10_000).filter(|number| counter.spend(key(*number), allowance, room, start).is_ok()).count();
+        let granted = (0..10_000)
+            .filter(|number| counter.spend("limit", &number.to_string(), allowance, room, start).is_ok())
+            .count();
         assert!((1_000..=1_056).contains(&kept.get()), "{} keys", kept.get());
         assert!(granted <= room + SHARDS, "{granted} were granted");
         // what is over is forgotten, and there is room again
         let later = start + Duration::from_mins(2);
-        assert!((0..100).all(|number| counter.spend(key(20_000 + number), allowance, room, later).is_ok()));
+        assert!(
+            (0..100).all(|number| counter.spend("limit", &format!("new {number}"), allowance, room, later).is_ok())
+        );
     }
 }
