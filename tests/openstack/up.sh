@@ -1,6 +1,7 @@
 #!/bin/bash
 # Brings up memcached, Keystone and Glance on 127.0.0.1 from nothing; idempotent.
 #   TOKEN_PROVIDER=fernet|jws ENFORCE_NEW_DEFAULTS=true|false ./up.sh
+#   ./up.sh --prepare      only installs what that needs
 # A running service whose configuration changed is restarted, one whose configuration is the same is left alone.
 set -euo pipefail; umask 022
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -30,6 +31,7 @@ if ! cmp -s requirements.txt "$VENV/.done"; then
   "$VENV/bin/pip" install -q -r requirements.txt
   cp requirements.txt "$VENV/.done"
 fi
+[ "${1:-}" != --prepare ] || exit 0
 PATH=$VENV/bin:$PATH
 load_ports
 

@@ -82,8 +82,8 @@ return ahead
 const MOST_AT_ONCE: usize = 500;
 /// How much earlier than it is known spending is taken to have been.
 const LEAST_GRACE: Duration = Duration::from_millis(5);
-/// What several gates grant before they know of each other is paid back over at least this time.
-const LONGEST_DEBT: Duration = Duration::from_secs(3);
+/// How much debt there may be at least: of a quick limit, several times its burst is granted between two exchanges.
+const LEAST_DEBT: Duration = Duration::from_secs(3);
 
 impl<'a> Exchange<'a> {
     /// Opens the spending; it is closed again when this is dropped with its connection.
@@ -197,7 +197,7 @@ impl Entry {
     /// clock that was turned, or another's number, says beyond that is not.
     fn most(&self, gates: u32) -> Duration {
         let whole = self.asked.whole;
-        whole.saturating_mul(gates.saturating_add(1)).max(whole.saturating_add(LONGEST_DEBT))
+        whole.saturating_mul(gates.saturating_add(1)).max(whole.saturating_add(LEAST_DEBT))
     }
 
     fn is_due(&self, now: Instant) -> bool {
