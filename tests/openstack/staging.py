@@ -73,6 +73,9 @@ def _configure(stack: dict, folder: pathlib.Path, url: str, new_defaults: bool) 
     text = re.sub(r"^connection = .*$", f"connection = sqlite:///{folder}/glance.sqlite", text, flags=re.M)
     text = re.sub(r"^enforce_new_defaults = .*$", f"enforce_new_defaults = {new_defaults}", text, flags=re.M)
     text = re.sub(r"^worker_self_reference_url = .*$", f"worker_self_reference_url = {url}", text, flags=re.M)
+    # not what other tests have left in the first one's
+    text = re.sub(r"^policy_file = .*$", f"policy_file = {folder}/policy.yaml", text, flags=re.M)
+    (folder / "policy.yaml").touch()
     (folder / "glance-api.conf").write_text(text)
 
 
