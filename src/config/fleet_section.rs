@@ -18,7 +18,7 @@ use crate::secret::Secret;
 const MOST: usize = 1_000_000;
 /// How many keys may be counted together: those that are asked for are fetched each time.
 const MOST_KEYS: usize = 20_000;
-/// Counts are of one second; more of them are exchanged within it, or limits would not be shared at all.
+/// How seldom counts may be exchanged: what all grant in between is paid back, and callers wait for it.
 const RATE_INTERVALS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
 
 /// Reads `[redis]`; without a URL the gate is on its own.
@@ -46,7 +46,7 @@ pub fn redis(section: &mut Section<'_, '_>) -> Redis {
     }
     let [shortest, longest] = RATE_INTERVALS;
     if !(shortest..=longest).contains(&config.rate_interval) {
-        section.mistake("rate_interval", "too often, or too seldom for counts of one second", "20ms to 500ms");
+        section.mistake("rate_interval", "too often, or too seldom to share limits", "20ms to 500ms");
     }
     if !(1..=MOST).contains(&config.max_queue) {
         section.mistake("max_queue", "nothing would find room, or memory would end", "1 to 1000000");

@@ -124,7 +124,10 @@ impl Counter {
             shard.spend(key, allowance, all, now)
         } else {
             // what all have spent of one of them is not what all of them have
-            shard.spend(Key::new(limit, NO_ROOM), allowance, None, now)
+            match allowance.left(now, all, now).next_in {
+                Duration::ZERO => shard.spend(Key::new(limit, NO_ROOM), allowance, None, now),
+                next_in => Err(next_in),
+            }
         };
         let after = shard.full_at.len();
         drop(shard);

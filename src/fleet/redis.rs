@@ -6,6 +6,7 @@
 pub mod address;
 pub mod config;
 pub mod connection;
+pub mod ledger;
 pub mod post;
 pub mod spent;
 
@@ -27,10 +28,10 @@ use crate::fleet::redis::address::Transport;
 use crate::fleet::redis::config::Config;
 use crate::fleet::redis::config::Limits;
 use crate::fleet::redis::connection::Connection;
+use crate::fleet::redis::ledger::Ledger;
 use crate::fleet::redis::post::Listener;
 use crate::fleet::redis::post::Writer;
 use crate::fleet::redis::spent::Exchange;
-use crate::fleet::redis::spent::Ledger;
 use crate::fleet::spending::Spending;
 use crate::fleet::standing::Standing;
 use crate::telemetry::metrics::Metrics;

@@ -16,11 +16,12 @@ SECONDS = 5
 
 
 class Flood(threading.Thread):
-    """Asks one gate as fast as one connection goes, and counts what is admitted."""
+    """Asks one gate with this pause after each answer, and counts what is admitted."""
 
-    def __init__(self, gate, image: str, token: str, end: float):
+    def __init__(self, gate, image: str, token: str, end: float, pause: float):
         super().__init__(daemon=True)
         self.gate, self.image, self.token, self.end, self.admitted, self.refused = gate, image, token, end, 0, 0
+        self.pause = pause
 
     def run(self) -> None:
         client = http.client.HTTPConnection(self.gate.main, timeout=10)
@@ -32,7 +33,7 @@ class Flood(threading.Thread):
             assert answer.status in (200, 429), answer.status
             self.admitted += answer.status == 200
             self.refused += answer.status == 429
-            time.sleep(0.002)
+            time.sleep(self.pause)
         client.close()
 
 
@@ -46,16 +47,16 @@ def flooded(gates, world) -> int:
     raise AssertionError("this machine is too busy to flood two gates")
 
 
-def flood(gates, world) -> list[Flood]:
+def flood(gates, world, pause: float = 0.002) -> list[Flood]:
     token, image = world.state.token("u1", standins.MEMBER), world.state.image()
     end = time.monotonic() + SECONDS
-    floods = [Flood(gate, image, token, end) for gate in gates]
+    floods = [Flood(gate, image, token, end, pause) for gate in gates]
     for flood in floods:
         flood.start()
     for flood in floods:
         flood.join()
     counts = [(flood.admitted, flood.refused) for flood in floods]
-    print(f"admitted and refused in {SECONDS} s at a limit of {LIMIT}: {counts}")
+    print(f"admitted and refused in {SECONDS} s: {counts}")
     return floods
 
 
@@ -87,7 +88,24 @@ def test_gates_admit_together_what_one_may(world, redis, tmp_path, count):
             until("the link is back", lambda gate=gate: gate.stands("other gates"), 4)
         time.sleep(count)  # what each has granted alone may be told
         again = flooded(gates, world)
-        assert again <= most, f"{again} of at most {most}"
+        assert LIMIT * (SECONDS - 1) * 0.6 <= again <= most, f"{again} of at most {most}"
+
+
+def test_gates_that_are_each_below_a_limit_are_not_above_it_together(world, redis, tmp_path):
+    limit = 60
+    sections = redis_section(redis) + f"[limits]\nmember_updates_per_client = {limit}\n"
+    with running(world, tmp_path, sections, sections) as gates:
+        linked(gates)
+        for _ in range(6):
+            # 50 a second and less
+            floods = flood(gates, world, pause=0.02)
+            if all(one.admitted + one.refused > 0.7 * limit * SECONDS for one in floods):
+                break
+            time.sleep(1.1)
+        else:
+            raise AssertionError("this machine is too busy")
+        together, most = sum(one.admitted for one in floods), limit * (SECONDS + 1) * 1.05
+        assert 0.6 * limit * SECONDS <= together <= most, f"{together} of at most {most}"
 
 
 def test_a_limit_that_is_each_gates_own_is_not_shared(world, redis, tmp_path):
@@ -134,6 +152,13 @@ class Callers:
         return int(headers["Retry-After"])
 
 
+def stored(redis) -> dict[bytes, int]:
+    """Returns what the server keeps: when each key is given back, in microseconds."""
+    keys = re.findall(rb"[\w-]+:spent:[0-9a-f]+", redis.command_line("KEYS *"))
+    values = {key: re.findall(rb"\r\n(\d+)\r\n", redis.command_line("GET " + key.decode())) for key in keys}
+    return {key: int(value[0]) for key, value in values.items() if value}
+
+
 def linked(gates):
     for gate in gates:
         until("the link stands", lambda gate=gate: gate.stands("other gates"))
@@ -167,6 +192,7 @@ def test_what_a_project_has_spent_at_one_gate_it_has_not_left_at_the_other(world
         for gate in gates:
             until(f"{wait} s is told", lambda gate=gate: wait - 30 < must_wait(gate, "flood") <= wait, SOON)
 
+        before = stored(redis)
         redis.stop()
         try:
             for gate in gates:
@@ -177,7 +203,8 @@ def test_what_a_project_has_spent_at_one_gate_it_has_not_left_at_the_other(world
         for gate in gates:
             until("the link is back", lambda gate=gate: gate.stands("other gates"), 4)
         # the server has forgotten all of it, and was told again
-        until("it is told again", lambda: b":spent:" in redis.command_line("KEYS *"), SOON)
+        key, at = max(before.items(), key=lambda one: one[1])
+        until("it is told again", lambda: abs(stored(redis).get(key, 0) - at) < 2e6, SOON)
         for gate in gates:
             until("it is known still", lambda gate=gate: wait - 30 < must_wait(gate, "flood") <= wait, SOON)
         assert spend(one, "late", 2) == [200, 200] and spend(other, "late", 1) == [200]
@@ -208,20 +235,22 @@ def test_what_stands_at_the_server_refuses_nobody_for_long(world, redis, tmp_pat
 
         def key_of(project):
             assert callers.spend(gate, project, 1) == [200]
-            told = until("it is told", lambda: set(re.findall(rb"odd:spent:[0-9a-f]+", redis.command_line("KEYS odd:spent:*")))
-                         - keys, SOON)
+            # besides those of what Keystone and Glance were asked, which are given back within a second
+            soon = (time.time() + 30) * 1e6
+            told = until("it is told", lambda: {key for key, at in stored(redis).items() if at > soon and key.startswith(b"odd:")} - keys,
+                         SOON)
             keys.update(told)
             return told.pop().decode()
 
-        until("the probe is gone", lambda: b":spent:" not in redis.command_line("KEYS odd:*"), 4)
-        # a clock that was turned back by a day: the burst of three gates, and not a day
+        # a clock that was turned back by a day: the bursts of gates, and not a day
         far = key_of("far")
         redis.command_line(f"SET {far} {(int(time.time()) + 86400) * 1000000}")
         assert callers.spend(gate, "far", 1) == [200], "the other of the burst"
-        until("it is known", lambda: callers.must_wait(gate, "far") >= 299, SOON)
-        assert callers.must_wait(gate, "far") <= 300
+        # sixteen gates may be there until it is known how many
+        until("it is known", lambda: callers.must_wait(gate, "far") >= 1979, SOON)
+        assert callers.must_wait(gate, "far") <= 1980
         # what is no number, and what is no text
-        for number, odd in enumerate(["SET {} x", "DEL {}\r\nLPUSH {} x"]):
+        for number, odd in enumerate(["SET {} x", "SET {} nan", "DEL {}\r\nLPUSH {} x"]):
             key = key_of(f"odd-{number}")
             redis.command_line(odd.format(key, key))
             assert callers.spend(gate, f"odd-{number}", 1) == [200]
@@ -229,9 +258,10 @@ def test_what_stands_at_the_server_refuses_nobody_for_long(world, redis, tmp_pat
         assert gate.told("not connected", "redis") == 0 and gate.told("the server refuses", "redis") == 0
 
 
-def test_a_server_that_does_not_let_count_still_brings_news(world, redis, tmp_path):
-    redis.command_line("ACL SETUSER newsonly on >planted-news resetkeys ~glance-gate:rate:* resetchannels &glance-gate:news "
-                       "+@connection +publish +subscribe +time +eval +get +set")
+@pytest.mark.parametrize("missing", ["~glance-gate:spent:*", "+eval", "+get", "+set"])
+def test_a_server_that_does_not_let_count_still_brings_news(world, redis, tmp_path, missing):
+    rights = "~glance-gate:spent:* &glance-gate:news +@connection +publish +subscribe +eval +time +get +set"
+    redis.command_line("ACL SETUSER newsonly reset on >planted-news resetchannels " + rights.replace(missing, ""))
     callers = Callers(world, tmp_path, 'requests = 60\nper = "1h"\nburst = 2')
     section = f'[redis]\nurl = "redis://newsonly@127.0.0.1:{redis.port}"\npassword = "planted-news"\n' + callers.section
     with running(world, tmp_path, section, section) as gates:
@@ -240,6 +270,25 @@ def test_a_server_that_does_not_let_count_still_brings_news(world, redis, tmp_pa
             until("it is told", lambda gate=gate: gate.told("the server refuses to count", "redis") == 1)
             assert callers.spend(gate, "alone", 3) == [200, 200, 429]
         refused = 'glance_gate_fleet_rate_syncs_total{outcome="refused"}'
-        until("it goes on asking", lambda: gates[0].metric(refused) >= 3)
+        until("it goes on asking", lambda: gates[0].metric(refused) >= 10)
         for gate in gates:
             assert gate.told("the server refuses to count", "redis") == 1 and gate.told("not connected", "redis") == 0
+        redis.command_line("ACL SETUSER newsonly " + missing)
+        for gate in gates:
+            until("it counts", lambda gate=gate: gate.told("the server counts again", "redis") == 1)
+        assert callers.spend(gates[0], "together", 2) == [200, 200]
+        until("what was spent at the one is known at the other", lambda: callers.left(gates[1], "together") == 0, SOON)
+
+
+def test_a_server_that_becomes_a_replica_is_left(world, redis, tmp_path):
+    callers = Callers(world, tmp_path, 'requests = 60\nper = "1h"\nburst = 2')
+    sections = redis_section(redis) + callers.section
+    with running(world, tmp_path, sections, sections) as gates:
+        linked(gates)
+        redis.command_line("REPLICAOF 127.0.0.1 1")
+        try:
+            callers.spend(gates[0], "one", 1)
+            until("another is looked for", lambda: gates[0].told("not connected", "redis") >= 1)
+        finally:
+            redis.command_line("REPLICAOF NO ONE")
+        until("it counts", lambda: gates[0].told("the server counts again", "redis") >= 1 or gates[0].stands("other gates"))
