@@ -101,6 +101,11 @@ impl Counter {
         Self { shared: Arc::new(Shared { hasher: RandomState::new(), kept, spending, shards }) }
     }
 
+    /// Tells whether all gates count together.
+    pub fn is_shared(&self) -> bool {
+        self.shared.spending.is_open()
+    }
+
     /// Spends one of what a subject has under the limit of this name. At most `max_keys` are told apart; those for which
     /// there is no room share one for each limit.
     ///
@@ -157,7 +162,7 @@ impl Counter {
     /// Returns what all gates know it by, if they count together. Another allowance is another count.
     fn fleet_key(&self, limit: &str, subject: &str, allowance: Allowance) -> Option<Key> {
         let limit = || format!("{limit} {} {}", allowance.interval.as_nanos(), allowance.burst);
-        self.shared.spending.is_open().then(|| Key::new(&limit(), subject))
+        self.is_shared().then(|| Key::new(&limit(), subject))
     }
 
     fn shard(&self, key: &Key) -> Option<MutexGuard<'_, Shard>> {

@@ -34,7 +34,6 @@ pub struct Config {
 pub struct Rates {
     config: Config,
     counts: Arc<Counts>,
-    spending: Spending,
     together: Counter,
 }
 
@@ -62,8 +61,8 @@ impl Rates {
     pub fn new(config: Config, spending: Spending) -> Self {
         let rate = || Rate::new(WINDOW);
         let counts = Counts { clients: rate(), projects: rate(), keystone: rate(), ownership: rate() };
-        let together = Counter::new(Gauge::default(), spending.clone());
-        Self { config, counts: Arc::new(counts), spending, together }
+        let together = Counter::new(Gauge::default(), spending);
+        Self { config, counts: Arc::new(counts), together }
     }
 
     /// Goes on counting with other bounds.
@@ -103,7 +102,7 @@ impl Rates {
         }
         // one that was taken back in the next window may leave less than nothing
         let count = usize::try_from(rate.observe(one, 1)).unwrap_or_default();
-        if !self.spending.is_open() || count > bound {
+        if !self.together.is_shared() || count > bound {
             return count <= bound;
         }
         let each = u32::try_from(bound).unwrap_or(u32::MAX);
